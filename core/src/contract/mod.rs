@@ -1,0 +1,136 @@
+//! The HTTP contract: what is answered to a request, to the byte.
+//!
+//! [`handle`] is a function of the request and of what the request's scope may know. The
+//! server's sandbox, the native engine, Node and the browser all run this same function,
+//! so the contract cannot drift between them. What it leaves to its runners is HTTP as a
+//! transport: parsing, connections, `date`, bounds on sizes, timeouts.
+//!
+//! A runner does three things with a request. It asks [`wants_body`] whether to read the
+//! body, [`Call::scope`] whose request it is, and [`Call::answer`], with a
+//! [`Tenancy`] of that scope, for the answer. [`scope`] and [`handle`] are the same in one
+//! call each.
+
+mod answer;
+mod body;
+mod fields;
+mod refusal;
+mod response;
+mod route;
+
+use alloc::{borrow::Cow, string::String};
+
+pub use response::{Allow, Body, ContentType, Response, tenant_list};
+
+use self::{body::Refusal, fields::Fields, route::Route};
+use crate::tenancy::Tenancy;
+
+/// A request, as far as the contract looks at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The method, in its own case: `GET`.
+    pub method: &'a str,
+    /// Path and query as they came: `/session?x=1`. A scheme and host in front of them
+    /// are cut off by the runner.
+    pub target: &'a str,
+    /// The value of the first `content-type` header.
+    pub content_type: Option<&'a [u8]>,
+    /// The whole body; empty where [`wants_body`] says no.
+    pub body: &'a [u8],
+}
+
+/// A request that was read, and not answered yet.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The answer goes out without its body.
+    head_only: bool,
+    kind: Kind<'a>,
+}
+
+#[derive(Debug)]
+enum Kind<'a> {
+    /// The answer follows from the request line.
+    Fixed(Response),
+    /// The body was refused.
+    Refused(Refusal<'a>),
+    /// POST /session.
+    OpenSession(Fields<'a, 1>),
+    /// POST /chat.
+    Chat(Fields<'a, 3>),
+}
+
+impl<'a> Call<'a> {
+    /// Reads a request.
+    #[must_use]
+    pub fn read(request: &Request<'a>) -> Self {
+        let kind = match route::route(request.method, request.target) {
+            Route::Fixed(response) => Kind::Fixed(response),
+            Route::OpenSession => {
+                body::read(request, &["tenant_id"]).map_or_else(Kind::Refused, Kind::OpenSession)
+            }
+            Route::Chat => body::read(request, &["tenant_id", "session_id", "message"])
+                .map_or_else(Kind::Refused, Kind::Chat),
+        };
+        Self {
+            head_only: request.method == "HEAD",
+            kind,
+        }
+    }
+
+    /// The id of the tenant whose request this is, known or not; `None` where it is
+    /// nobody's: the body does not name a tenant, or is not valid as a whole.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Fixed(_) | Kind::Refused(_) => None,
+            Kind::OpenSession([tenant_id]) | Kind::Chat([tenant_id, _, _]) => Some(tenant_id),
+        }
+    }
+
+    /// Answers the request for the scope that `tenancy` speaks for.
+    ///
+    /// Where that is another tenant's scope than [`Call::scope`], the request was handed
+    /// to the wrong sandbox, and the answer is [`Response::internal_error`].
+    pub fn answer(self, tenancy: &mut impl Tenancy) -> Response {
+        let tenant = tenancy.tenant();
+        if let Some(tenant) = &tenant
+            && self.scope() != Some(&*tenant.id)
+        {
+            return Response::internal_error();
+        }
+        let mut response = match (self.kind, tenant) {
+            (Kind::Fixed(response), _) => response,
+            (Kind::Refused(refusal), _) => refusal::response(&refusal),
+            (Kind::OpenSession(_) | Kind::Chat(_), None) => answer::unknown_tenant(),
+            (Kind::OpenSession(_), Some(tenant)) => answer::open_session(&tenant, tenancy),
+            (Kind::Chat([_, session_id, message]), Some(tenant)) => {
+                answer::chat(&tenant, &session_id, &message, tenancy)
+            }
+        };
+        response.head_only = self.head_only;
+        response
+    }
+}
+
+/// Answers a request: [`Call::read`] and [`Call::answer`].
+pub fn handle(request: &Request<'_>, tenancy: &mut impl Tenancy) -> Response {
+    Call::read(request).answer(tenancy)
+}
+
+/// Whose request it is: [`Call::read`] and [`Call::scope`].
+#[must_use]
+pub fn scope(request: &Request<'_>) -> Option<String> {
+    Call::read(request).scope().map(Into::into)
+}
+
+/// Whether the answer depends on the request's body. Where it does not, a runner should
+/// answer without waiting for one.
+#[must_use]
+pub fn wants_body(method: &str, target: &str) -> bool {
+    match route::route(method, target) {
+        Route::OpenSession | Route::Chat => true,
+        Route::Fixed(_) => false,
+    }
+}
+
+/// A decoded string of a request, or a part of the request itself.
+type Text<'a> = Cow<'a, str>;

@@ -1,0 +1,131 @@
+//! Where a request goes: paths, methods and the slash redirect.
+
+use alloc::{borrow::Cow, string::String, vec::Vec};
+
+use super::response::{Allow, ContentType, Response};
+
+/// Where a request goes.
+pub(super) enum Route {
+    /// To an answer that is known already.
+    Fixed(Response),
+    /// POST /session.
+    OpenSession,
+    /// POST /chat.
+    Chat,
+}
+
+/// What stands under a path.
+#[derive(Clone, Copy)]
+enum Endpoint {
+    Index,
+    Session,
+    Chat,
+    Page(ContentType, &'static str),
+}
+
+const PATHS: [(&str, Endpoint); 7] = [
+    ("/", Endpoint::Index),
+    ("/session", Endpoint::Session),
+    ("/chat", Endpoint::Chat),
+    (
+        "/openapi.json",
+        Endpoint::Page(ContentType::Json, include_str!("pages/openapi.json")),
+    ),
+    (
+        "/docs",
+        Endpoint::Page(ContentType::Html, include_str!("pages/docs.html")),
+    ),
+    (
+        "/docs/oauth2-redirect",
+        Endpoint::Page(
+            ContentType::Html,
+            include_str!("pages/oauth2-redirect.html"),
+        ),
+    ),
+    (
+        "/redoc",
+        Endpoint::Page(ContentType::Html, include_str!("pages/redoc.html")),
+    ),
+];
+
+pub(super) fn route(method: &str, target: &str) -> Route {
+    let target = target.split_once('#').map_or(target, |(before, _)| before);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = percent_decoded(path);
+    let Some(endpoint) = endpoint(&path) else {
+        return Route::Fixed(redirect(&path, query).unwrap_or_else(Response::not_found));
+    };
+    let allow = match endpoint {
+        Endpoint::Session | Endpoint::Chat => Allow::Post,
+        Endpoint::Index | Endpoint::Page(..) => Allow::GetHead,
+    };
+    if !allow.contains(method) {
+        return Route::Fixed(Response::method_not_allowed(allow));
+    }
+    match endpoint {
+        Endpoint::Session => Route::OpenSession,
+        Endpoint::Chat => Route::Chat,
+        Endpoint::Index => Route::Fixed(Response::tenant_list()),
+        Endpoint::Page(content_type, text) => Route::Fixed(Response::page(content_type, text)),
+    }
+}
+
+fn endpoint(path: &[u8]) -> Option<Endpoint> {
+    let mut paths = PATHS.iter();
+    let (_, endpoint) = paths.find(|(known, _)| known.as_bytes() == path)?;
+    Some(*endpoint)
+}
+
+/// A path with slashes behind a known one is sent there, whatever the method.
+fn redirect(path: &[u8], query: &str) -> Option<Response> {
+    let last = path.iter().rposition(|&byte| byte != b'/')?;
+    let known = PATHS
+        .iter()
+        .find(|(known, _)| last + 1 < path.len() && known.as_bytes() == &path[..=last])?;
+    let mut location = String::from(known.0);
+    if !query.is_empty() {
+        location.push('?');
+        push_quoted(&mut location, query);
+    }
+    Some(Response::redirect(location))
+}
+
+/// Decodes `%XX` once; other percent signs stay as they are.
+fn percent_decoded(path: &str) -> Cow<'_, [u8]> {
+    let path = path.as_bytes();
+    if !path.contains(&b'%') {
+        return Cow::Borrowed(path);
+    }
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        let digits = behind.first_chunk().and_then(|&[high, low]| {
+            let high = char::from(high).to_digit(16)?;
+            let low = char::from(low).to_digit(16)?;
+            Some((high << 4 | low) as u8)
+        });
+        match (byte, digits) {
+            (b'%', Some(byte)) => {
+                decoded.push(byte);
+                rest = &behind[2..];
+            }
+            _ => decoded.push(byte),
+        }
+    }
+    Cow::Owned(decoded)
+}
+
+/// Appends `text` with everything but these characters as `%XX`.
+fn push_quoted(out: &mut String, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"_.-~:/%#?=@[]!$&'()*+,;".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Rate limits: at most N chats in any 10 seconds, exactly.
+//!
+//! The window slides: a chat counts from the moment that it was granted until
+//! [`WINDOW`] later, and then no more. Every span of 10 seconds, wherever it starts,
+//! holds at most N granted chats. Refused chats do not count.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use crate::time::{Timestamp, nanos};
+
+/// The span in which a tenant's chats are counted.
+pub const WINDOW: Duration = Duration::from_secs(10);
+
+/// Whether one more chat is allowed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// This tenant has no limit; nothing was counted.
+    Unlimited,
+    /// Allowed, and counted.
+    Granted(Quota),
+    /// Not allowed, and not counted; `quota.reset` says when to try again.
+    Refused(Quota),
+}
+
+/// What is left of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Chats allowed in any [`WINDOW`].
+    pub limit: u32,
+    /// Chats that would be granted now, without waiting.
+    pub remaining: u32,
+    /// Time until one more chat becomes available than now.
+    pub reset: Duration,
+}
+
+/// The granted chats of one tenant that are still inside the window.
+///
+/// Holds 8 bytes for each; at most as many as the limit allows.
+#[derive(Debug, Clone, Default)]
+pub struct Window {
+    /// Oldest first.
+    granted: VecDeque<Timestamp>,
+}
+
+impl Window {
+    /// Grants and counts one chat at `now`, or refuses it, where `limit` chats are
+    /// allowed in any [`WINDOW`]. A limit of 0 refuses every chat.
+    pub fn admit(&mut self, limit: u32, now: Timestamp) -> Admission {
+        // A clock that stepped back must not put chats out of order.
+        let now = self.granted.back().map_or(now, |&last| last.max(now));
+        while self
+            .granted
+            .front()
+            .is_some_and(|&oldest| now.since(oldest) >= WINDOW)
+        {
+            self.granted.pop_front();
+        }
+        let limit_len = usize::try_from(limit).unwrap_or(usize::MAX);
+        let admitted = self.granted.len() < limit_len;
+        if admitted {
+            self.granted.push_back(now);
+        } else if self.granted.capacity() > 4 * self.granted.len().max(16) {
+            self.granted.shrink_to_fit();
+        }
+        // The chat whose end makes room: the oldest, or, where the limit was lowered
+        // and more are inside than it allows, the one that brings them below it.
+        let over = self.granted.len().saturating_sub(limit_len);
+        let reset = self.granted.get(over).map_or(WINDOW, |&chat| {
+            Duration::from_nanos(nanos(WINDOW) - nanos(now.since(chat)))
+        });
+        let used = u32::try_from(self.granted.len()).unwrap_or(u32::MAX);
+        let quota = Quota {
+            limit,
+            remaining: limit.saturating_sub(used),
+            reset,
+        };
+        if admitted {
+            Admission::Granted(quota)
+        } else {
+            Admission::Refused(quota)
+        }
+    }
+
+    /// The granted chats that still count, oldest first.
+    pub fn granted(&self) -> impl Iterator<Item = Timestamp> {
+        self.granted.iter().copied()
+    }
+}

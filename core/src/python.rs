@@ -1,0 +1,87 @@
+//! The few places where the contract asks for Python's semantics and Rust's differ.
+//!
+//! The service that this one re-makes was written in Python; its answers are kept to
+//! the byte. Each item names the rule that it follows. (Upper-casing is not among them:
+//! both are the full, context-free mapping of the Unicode standard. Reversing is by code
+//! point in both. Members of an object keep the place of their first occurrence and the
+//! value of their last: `json::document` does that where it writes an object.)
+
+use alloc::{format, string::String};
+
+/// Whether `str.strip()` removes this character: Python's `str.isspace()`.
+///
+/// Rule: bidirectional type WS, B or S, or category Zs (`Objects/unicodectype.c`). That
+/// is Unicode's `White_Space`, which Rust follows, and the four separators U+001C-001F.
+#[must_use]
+pub fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+/// `str.strip()`: the text without [spaces](is_space) at its ends.
+#[must_use]
+pub fn strip(text: &str) -> &str {
+    text.trim_matches(is_space)
+}
+
+/// `repr(float)` of a finite number, as JSON written by Python shows it.
+///
+/// Rule: the shortest digits that read back as the same number (`float_repr_style`
+/// "short"); positional where 1e-4 <= |x| < 1e16, with at least one digit after the
+/// point; otherwise with an exponent of at least two digits (`Python/pystrtod.c`).
+#[must_use]
+pub fn float_repr(x: f64) -> String {
+    let magnitude = x.abs();
+    if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
+        return format!("{x:?}");
+    }
+    // Rust writes `1.5e300` and `1e-7`, Python `1.5e+300` and `1e-07`.
+    let shortest = format!("{x:e}");
+    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let (sign, exponent) = match exponent.strip_prefix('-') {
+        Some(rest) => ('-', rest),
+        None => ('+', exponent),
+    };
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_written_as_python_writes_them() {
+        for (x, expected) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (1e5, "100000.0"),
+            (1e15, "1000000000000000.0"),
+            (9_999_999_999_999_998.0, "9999999999999998.0"),
+            (1e16, "1e+16"),
+            (1e22, "1e+22"),
+            (1e100, "1e+100"),
+            (-1.5e300, "-1.5e+300"),
+            (1e-4, "0.0001"),
+            (0.000_123_4, "0.0001234"),
+            (9.999e-5, "9.999e-05"),
+            (1e-5, "1e-05"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (12_345_678_901_234_567.0, "1.2345678901234568e+16"),
+        ] {
+            assert_eq!(float_repr(x), expected);
+        }
+    }
+
+    #[test]
+    fn strip_removes_what_python_removes() {
+        let spaces = "\t\n\u{b}\u{c}\r\u{1c}\u{1d}\u{1e}\u{1f} \u{85}\u{a0}\u{1680}\u{2000}\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}";
+        assert!(spaces.chars().all(is_space));
+        let inside = format!("a{spaces}b");
+        assert_eq!(strip(&format!("{spaces}{inside}{spaces}")), inside);
+        for kept in ['\0', '\u{180e}', '\u{200b}', '\u{2060}', '\u{feff}'] {
+            assert!(!is_space(kept), "{kept:?}");
+        }
+    }
+}

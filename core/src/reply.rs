@@ -1,0 +1,78 @@
+//! What the mock model says. Pure text in, pure text out.
+
+use alloc::{format, string::String};
+
+use crate::{python, tenant::ReplyStyle};
+
+/// The answer to `message`, which is stripped of blanks at its ends and put in as it is.
+pub(crate) fn reply(style: ReplyStyle, tag: &str, welcome: &str, message: &str) -> String {
+    let said = python::strip(message);
+    match style {
+        ReplyStyle::Reverse => {
+            let reversed: String = said.chars().rev().collect();
+            format!("{welcome} [{tag}] You said: '{said}'. Here's it reversed: '{reversed}'")
+        }
+        ReplyStyle::Upper => format!("{welcome} [{tag}] Echo: {}", said.to_uppercase()),
+        ReplyStyle::Ack => {
+            format!("{welcome} [{tag}] Got it. '{said}'. (pretend-smart summary).")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn said(style: ReplyStyle, message: &str) -> String {
+        reply(style, "T", "W", message)
+    }
+
+    #[test]
+    fn each_style_has_its_form() {
+        assert_eq!(
+            said(ReplyStyle::Reverse, " ab "),
+            "W [T] You said: 'ab'. Here's it reversed: 'ba'"
+        );
+        assert_eq!(
+            said(ReplyStyle::Upper, "straße ﬁ ŉ"),
+            "W [T] Echo: STRASSE FI ʼN"
+        );
+        assert_eq!(
+            said(ReplyStyle::Ack, "it's"),
+            "W [T] Got it. 'it's'. (pretend-smart summary)."
+        );
+    }
+
+    #[test]
+    fn text_is_reversed_by_code_point() {
+        assert!(said(ReplyStyle::Reverse, "e\u{301}\r\na").ends_with("'a\n\r\u{301}e'"));
+    }
+
+    #[test]
+    fn an_empty_or_blank_message_is_answered() {
+        for message in ["", " \u{1f}\u{3000}"] {
+            assert_eq!(said(ReplyStyle::Upper, message), "W [T] Echo: ");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn capitals_do_not_depend_on_what_stands_around(message: String) {
+            let alone: String = python::strip(&message).chars().flat_map(char::to_uppercase).collect();
+            prop_assert_eq!(said(ReplyStyle::Upper, &message), format!("W [T] Echo: {alone}"));
+        }
+
+        #[test]
+        fn reversing_twice_is_the_stripped_message(message: String) {
+            let reply = said(ReplyStyle::Reverse, &message);
+            let stripped = python::strip(&message);
+            let length = stripped.chars().count();
+            let tail: Vec<char> = reply.chars().rev().skip(1).take(length).collect();
+            prop_assert_eq!(tail.into_iter().collect::<String>(), stripped);
+        }
+    }
+}

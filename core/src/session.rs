@@ -1,0 +1,284 @@
+//! Sessions: their ids, whose they are, when they end, and how many a tenant may have.
+//!
+//! A session belongs to the tenant that it was opened for, and never changes hands. It
+//! ends when it has not been used for its lifetime; from then on it is as if it had never
+//! been. Time is counted in ticks of 1/256 of that lifetime, so a session lives for its
+//! lifetime and at most one tick more, and a table need not write at every use.
+//!
+//! A [`Table`] knows whose each session is; a tenant's [`Ledger`] knows how many it has.
+//! They are apart so that a runner can split the table into parts with a lock each. The
+//! two are changed together, the table first.
+
+use alloc::collections::{BTreeMap, VecDeque, btree_map::Entry};
+use core::{fmt, time::Duration};
+
+use uuid::Uuid;
+
+use crate::{
+    tenancy::{OpenError, Owner},
+    time::{Timestamp, nanos},
+};
+
+/// The id of a session: a version 4 UUID, whose 122 random bits are the only secret that
+/// a client needs. Its one text form is lower case with hyphens.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(u64, u64);
+
+impl SessionId {
+    /// An id made of random bytes; six bits of them are replaced.
+    #[must_use]
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
+        let (high, low) = id.as_u64_pair();
+        Self(high, low)
+    }
+
+    /// The id as two numbers, its first 8 bytes first.
+    #[must_use]
+    pub const fn as_u64_pair(self) -> (u64, u64) {
+        (self.0, self.1)
+    }
+
+    /// The id of these two numbers; see [`SessionId::as_u64_pair`].
+    #[must_use]
+    pub const fn from_u64_pair(high: u64, low: u64) -> Self {
+        Self(high, low)
+    }
+
+    /// Reads the text form. Anything else, such as capitals, blanks around it or missing
+    /// hyphens, is no id that was ever given out: `None`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let well_formed = text.len() == 36
+            && text.bytes().enumerate().all(|(at, byte)| match at {
+                8 | 13 | 18 | 23 => byte == b'-',
+                _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+            });
+        if !well_formed {
+            return None;
+        }
+        let (high, low) = Uuid::try_parse(text).ok()?.as_u64_pair();
+        Some(Self(high, low))
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Uuid::from_u64_pair(self.0, self.1).hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    /// Does not show the id: it is a secret, and debug output ends up in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId(..)")
+    }
+}
+
+/// How long a session lives without being used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Nanoseconds a tick; 0 where sessions never end.
+    tick: u64,
+}
+
+/// Ticks in a lifetime.
+const LIFETIME_TICKS: u64 = 256;
+
+impl Lifetime {
+    /// Sessions that never end.
+    pub const FOREVER: Self = Self { tick: 0 };
+
+    /// Sessions that end after `ttl` of no use. Zero is [`Lifetime::FOREVER`].
+    #[must_use]
+    pub fn new(ttl: Duration) -> Self {
+        Self {
+            tick: nanos(ttl).div_ceil(LIFETIME_TICKS),
+        }
+    }
+
+    /// The tick of a moment.
+    #[must_use]
+    pub fn tick(self, now: Timestamp) -> Tick {
+        Tick(now.as_nanos().checked_div(self.tick).unwrap_or(0))
+    }
+
+    /// How often a [`Table`] is worth sweeping: sixteen times in a lifetime. `None` where
+    /// sessions never end.
+    #[must_use]
+    pub fn sweep_interval(self) -> Option<Duration> {
+        let interval = self.tick.saturating_mul(LIFETIME_TICKS / 16);
+        (interval > 0).then(|| Duration::from_nanos(interval))
+    }
+}
+
+/// A moment, in ticks of a [`Lifetime`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tick(u64);
+
+impl Tick {
+    /// Whether what was last used in this tick has ended at `now`.
+    fn is_over(self, now: Self) -> bool {
+        now.0.saturating_sub(self.0) > LIFETIME_TICKS
+    }
+}
+
+/// A tenant, as a number that its runner gave it.
+pub type TenantKey = u32;
+
+/// Whose each session is. About 40 bytes a session.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    sessions: BTreeMap<SessionId, Session>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    tenant: TenantKey,
+    /// The low half of the tick in which it was last used, to save room. Tables are swept
+    /// so often that the high half is always known.
+    used: u32,
+}
+
+impl Session {
+    fn used(self, now: Tick) -> Tick {
+        let age = (now.0 as u32).wrapping_sub(self.used);
+        // A thread that read the clock earlier sees a use that is ahead of it.
+        let age = if age > u32::MAX / 2 { 0 } else { age };
+        Tick(now.0.saturating_sub(age.into()))
+    }
+
+    fn is_over(self, now: Tick) -> bool {
+        self.used(now).is_over(now)
+    }
+}
+
+impl Table {
+    /// Opens a session with that id for `tenant`, whose sessions `ledger` counts.
+    ///
+    /// # Errors
+    /// The id is in use, whoever uses it, or the tenant has `max` sessions. Nothing has
+    /// changed then.
+    pub fn open(
+        &mut self,
+        id: SessionId,
+        tenant: TenantKey,
+        ledger: &mut Ledger,
+        max: u32,
+        now: Tick,
+    ) -> Result<(), OpenError> {
+        let entry = self.sessions.entry(id);
+        if matches!(&entry, Entry::Occupied(session) if !session.get().is_over(now)) {
+            return Err(OpenError::Exists);
+        }
+        ledger.open(max, now)?;
+        let used = now.0 as u32;
+        entry.insert_entry(Session { tenant, used });
+        Ok(())
+    }
+
+    /// Whose the session is, as `tenant` may know it. Its owner's look at it is a use of
+    /// it: where that gives it a new tick, `used` is called with the old one, to be told
+    /// to the owner's [`Ledger::used`] before the table is touched again.
+    pub fn owner(
+        &mut self,
+        id: SessionId,
+        tenant: TenantKey,
+        now: Tick,
+        used: impl FnOnce(Tick),
+    ) -> Owner {
+        match self.sessions.get_mut(&id) {
+            Some(session) if session.is_over(now) => {
+                self.sessions.remove(&id);
+                Owner::Unknown
+            }
+            Some(session) if session.tenant != tenant => Owner::Another,
+            Some(session) => {
+                let before = session.used(now);
+                if before < now {
+                    session.used = now.0 as u32;
+                    used(before);
+                }
+                Owner::Mine
+            }
+            None => Owner::Unknown,
+        }
+    }
+
+    /// Forgets the sessions that have ended; they do not count even before that.
+    pub fn sweep(&mut self, now: Tick) {
+        self.sessions.retain(|_, session| !session.is_over(now));
+    }
+
+    /// Sessions held, those included that have ended and were not swept yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+}
+
+/// How many sessions one tenant has: exact at every moment, though ended ones are swept
+/// from the [`Table`] later.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    live: u32,
+    /// Ticks in which live sessions were last used, oldest first, and how many in each.
+    by_tick: VecDeque<(Tick, u32)>,
+}
+
+impl Ledger {
+    /// Sessions that live at `now`.
+    pub fn live(&mut self, now: Tick) -> u32 {
+        while let Some(&(tick, count)) = self.by_tick.front()
+            && tick.is_over(now)
+        {
+            self.live -= count;
+            self.by_tick.pop_front();
+        }
+        self.live
+    }
+
+    /// Counts one session more.
+    fn open(&mut self, max: u32, now: Tick) -> Result<(), OpenError> {
+        if self.live(now) >= max {
+            return Err(OpenError::Full);
+        }
+        self.add(now);
+        Ok(())
+    }
+
+    /// Moves a session that was last used at `before` to `now`.
+    pub fn used(&mut self, before: Tick, now: Tick) {
+        if let Some(at) = self.by_tick.iter().position(|(tick, _)| *tick == before)
+            && let Some((_, count)) = self.by_tick.get_mut(at)
+        {
+            *count -= 1;
+            self.live -= 1;
+            if *count == 0 {
+                self.by_tick.remove(at);
+            }
+        }
+        self.add(now);
+    }
+
+    fn add(&mut self, now: Tick) {
+        self.live += 1;
+        // Threads read the clock before they come here: the newest tick may be ahead.
+        for (tick, count) in self.by_tick.iter_mut().rev().take(2) {
+            if *tick == now {
+                *count += 1;
+                return;
+            }
+        }
+        let newer = self.by_tick.iter().rev();
+        let newer = newer.take_while(|(tick, _)| *tick > now).count();
+        let place = self.by_tick.len() - newer;
+        self.by_tick.insert(place, (now, 1));
+    }
+}

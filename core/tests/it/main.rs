@@ -1,0 +1,10 @@
+//! The core as a whole: the recorded contract, random calls against a model, isolation,
+//! and input that means harm.
+
+mod contract;
+mod isolation;
+mod json;
+mod limits;
+mod malice;
+mod native;
+mod rules;
