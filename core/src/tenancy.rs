@@ -1,6 +1,6 @@
 //! What the code that answers a request may ask of the world.
 
-use core::ops::Deref;
+use core::borrow::Borrow;
 
 use crate::{limit::Admission, session::SessionId, tenant::Tenant};
 
@@ -16,7 +16,7 @@ use crate::{limit::Admission, session::SessionId, tenant::Tenant};
 /// [`contract::scope`](crate::contract::scope) says about the request.
 pub trait Tenancy {
     /// How a tenant is handed over: by reference where it is at hand.
-    type Row: Deref<Target = Tenant>;
+    type Row: Borrow<Tenant>;
 
     /// This scope's tenant; `None` in the anonymous scope, which serves every request
     /// that names no known tenant.

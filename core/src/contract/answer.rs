@@ -24,19 +24,7 @@ pub(super) fn open_session(tenant: &Tenant, tenancy: &mut impl Tenancy) -> Respo
     for _ in 0..MAX_TRIES {
         let id = tenancy.new_session_id();
         match tenancy.open_session(id) {
-            Ok(()) => {
-                let tenant = object(&[
-                    ("id", &tenant.id),
-                    ("name", &tenant.name),
-                    ("welcome", &tenant.welcome),
-                ]);
-                let mut body = br#"{"session_id":"#.to_vec();
-                push_string(&mut body, &id.to_string());
-                body.extend_from_slice(br#","tenant":"#);
-                body.extend_from_slice(&tenant);
-                body.push(b'}');
-                return Response::json(200, body);
-            }
+            Ok(()) => return opened(tenant, id),
             Err(OpenError::Exists) => {}
             Err(OpenError::Full) => return Response::detail(429, "Too many sessions"),
             Err(OpenError::Unavailable(_)) => return Response::unavailable(),
@@ -73,32 +61,38 @@ pub(super) fn chat(
         }
         Err(_) => return Response::unavailable(),
     };
-    let mut body = object(&[
-        ("tenant_id", &tenant.id),
-        ("session_id", session_id),
-        ("reply", &tenant.reply.to(&tenant.welcome, message)),
-        ("model", &tenant.model),
-    ]);
-    body.pop();
-    body.extend_from_slice(br#","mock":true}"#);
     Response {
         quota,
-        ..Response::json(200, body)
+        ..said(tenant, session_id, &tenant.reply.to(&tenant.welcome, message))
     }
 }
 
-/// A JSON object of strings.
-fn object(members: &[(&str, &str)]) -> Vec<u8> {
-    let bytes = members
-        .iter()
-        .map(|(name, value)| name.len() + value.len() + 6);
-    let mut json = Vec::with_capacity(bytes.sum::<usize>() + 16);
-    for (n, (name, value)) in members.iter().enumerate() {
-        json.push(if n == 0 { b'{' } else { b',' });
-        push_string(&mut json, name);
-        json.push(b':');
-        push_string(&mut json, value);
-    }
-    json.push(b'}');
-    json
+fn opened(tenant: &Tenant, id: SessionId) -> Response {
+    let texts = tenant.id.len() + tenant.name.len() + tenant.welcome.len();
+    let mut body = Vec::with_capacity(texts + 128);
+    body.extend_from_slice(br#"{"session_id":"#);
+    push_string(&mut body, &id.to_string());
+    body.extend_from_slice(br#","tenant":{"id":"#);
+    push_string(&mut body, &tenant.id);
+    body.extend_from_slice(br#","name":"#);
+    push_string(&mut body, &tenant.name);
+    body.extend_from_slice(br#","welcome":"#);
+    push_string(&mut body, &tenant.welcome);
+    body.extend_from_slice(b"}}");
+    Response::json(200, body)
+}
+
+fn said(tenant: &Tenant, session_id: &str, reply: &str) -> Response {
+    let texts = tenant.id.len() + session_id.len() + reply.len() + tenant.model.len();
+    let mut body = Vec::with_capacity(texts + 128);
+    body.extend_from_slice(br#"{"tenant_id":"#);
+    push_string(&mut body, &tenant.id);
+    body.extend_from_slice(br#","session_id":"#);
+    push_string(&mut body, session_id);
+    body.extend_from_slice(br#","reply":"#);
+    push_string(&mut body, reply);
+    body.extend_from_slice(br#","model":"#);
+    push_string(&mut body, &tenant.model);
+    body.extend_from_slice(br#","mock":true}"#);
+    Response::json(200, body)
 }

@@ -84,7 +84,7 @@ fn read_exactly<'a, const N: usize>(
 /// first `;`, stripped, any case; and two parts around exactly one `/`, or it is plain
 /// text. An empty one is as if there were none.
 fn is_json(content_type: &[u8]) -> bool {
-    if content_type.is_empty() {
+    if content_type.is_empty() || content_type == b"application/json" {
         return true;
     }
     let essence = content_type.split(|&byte| byte == b';').next();

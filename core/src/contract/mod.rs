@@ -18,17 +18,18 @@ mod response;
 mod route;
 
 use alloc::{borrow::Cow, string::String};
+use core::borrow::Borrow;
 
 pub use response::{Allow, Body, ContentType, Response, tenant_list};
 
 use self::{body::Refusal, fields::Fields, route::Route};
-use crate::tenancy::Tenancy;
+use crate::{tenancy::Tenancy, tenant::Tenant};
 
 /// A request, as far as the contract looks at it.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The method, in its own case: `GET`.
-    pub method: &'a str,
+    /// The method.
+    pub method: Method,
     /// Path and query as they came: `/session?x=1`. A scheme and host in front of them
     /// are cut off by the runner.
     pub target: &'a str,
@@ -36,6 +37,31 @@ pub struct Request<'a> {
     pub content_type: Option<&'a [u8]>,
     /// The whole body; empty where [`wants_body`] says no.
     pub body: &'a [u8],
+}
+
+/// A request's method, as far as the contract tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// Any other; no path takes it.
+    Other,
+}
+
+impl From<&str> for Method {
+    /// Methods are told apart by their case, too: `get` is another one than `GET`.
+    fn from(method: &str) -> Self {
+        match method {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// A request that was read, and not answered yet.
@@ -71,7 +97,7 @@ impl<'a> Call<'a> {
                 .map_or_else(Kind::Refused, Kind::Chat),
         };
         Self {
-            head_only: request.method == "HEAD",
+            head_only: request.method == Method::Head,
             kind,
         }
     }
@@ -90,20 +116,24 @@ impl<'a> Call<'a> {
     ///
     /// Where that is another tenant's scope than [`Call::scope`], the request was handed
     /// to the wrong sandbox, and the answer is [`Response::internal_error`].
-    pub fn answer(self, tenancy: &mut impl Tenancy) -> Response {
-        let tenant = tenancy.tenant();
-        if let Some(tenant) = &tenant
+    ///
+    /// The answer is a function of what `tenancy` says: asked again, with the same
+    /// answers from it, the same comes out.
+    pub fn answer(&self, tenancy: &mut impl Tenancy) -> Response {
+        let row = tenancy.tenant();
+        let tenant = row.as_ref().map(Borrow::<Tenant>::borrow);
+        if let Some(tenant) = tenant
             && self.scope() != Some(&*tenant.id)
         {
             return Response::internal_error();
         }
-        let mut response = match (self.kind, tenant) {
-            (Kind::Fixed(response), _) => response,
-            (Kind::Refused(refusal), _) => refusal::response(&refusal),
+        let mut response = match (&self.kind, tenant) {
+            (Kind::Fixed(response), _) => response.clone(),
+            (Kind::Refused(refusal), _) => refusal::response(refusal),
             (Kind::OpenSession(_) | Kind::Chat(_), None) => answer::unknown_tenant(),
-            (Kind::OpenSession(_), Some(tenant)) => answer::open_session(&tenant, tenancy),
+            (Kind::OpenSession(_), Some(tenant)) => answer::open_session(tenant, tenancy),
             (Kind::Chat([_, session_id, message]), Some(tenant)) => {
-                answer::chat(&tenant, &session_id, &message, tenancy)
+                answer::chat(tenant, session_id, message, tenancy)
             }
         };
         response.head_only = self.head_only;
@@ -125,7 +155,7 @@ pub fn scope(request: &Request<'_>) -> Option<String> {
 /// Whether the answer depends on the request's body. Where it does not, a runner should
 /// answer without waiting for one.
 #[must_use]
-pub fn wants_body(method: &str, target: &str) -> bool {
+pub fn wants_body(method: Method, target: &str) -> bool {
     match route::route(method, target) {
         Route::OpenSession | Route::Chat => true,
         Route::Fixed(_) => false,

@@ -3,6 +3,7 @@
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::{fmt::Write as _, time::Duration};
 
+use super::Method;
 use crate::{json::push_string, limit::Quota};
 
 /// An answer. Its head is kept as what it says, not as text: [`Response::headers`] is the
@@ -69,10 +70,10 @@ impl Allow {
         }
     }
 
-    pub(super) fn contains(self, method: &str) -> bool {
+    pub(super) fn contains(self, method: Method) -> bool {
         match self {
-            Self::GetHead => matches!(method, "GET" | "HEAD"),
-            Self::Post => method == "POST",
+            Self::GetHead => matches!(method, Method::Get | Method::Head),
+            Self::Post => method == Method::Post,
         }
     }
 }

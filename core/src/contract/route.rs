@@ -2,7 +2,10 @@
 
 use alloc::{borrow::Cow, string::String, vec::Vec};
 
-use super::response::{Allow, ContentType, Response};
+use super::{
+    Method,
+    response::{Allow, ContentType, Response},
+};
 
 /// Where a request goes.
 pub(super) enum Route {
@@ -24,9 +27,9 @@ enum Endpoint {
 }
 
 const PATHS: [(&str, Endpoint); 7] = [
-    ("/", Endpoint::Index),
-    ("/session", Endpoint::Session),
     ("/chat", Endpoint::Chat),
+    ("/session", Endpoint::Session),
+    ("/", Endpoint::Index),
     (
         "/openapi.json",
         Endpoint::Page(ContentType::Json, include_str!("pages/openapi.json")),
@@ -48,7 +51,7 @@ const PATHS: [(&str, Endpoint); 7] = [
     ),
 ];
 
-pub(super) fn route(method: &str, target: &str) -> Route {
+pub(super) fn route(method: Method, target: &str) -> Route {
     let target = target.split_once('#').map_or(target, |(before, _)| before);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = percent_decoded(path);

@@ -8,10 +8,7 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest
-        .iter()
-        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
-    {
+    while let Some(at) = escaped_at(rest) {
         out.extend_from_slice(&rest[..at]);
         let byte = rest[at];
         rest = &rest[at + 1..];
@@ -33,6 +30,28 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Where the first byte is that must be escaped.
+fn escaped_at(text: &[u8]) -> Option<usize> {
+    let must_be_escaped = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    // Eight bytes at a time, as one number: most text has nothing to escape. A byte below
+    // `n` borrows from its top bit when `n` is taken off.
+    const ONES: u64 = u64::MAX / 0xff;
+    const TOPS: u64 = ONES << 7;
+    let below = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n)) & !word & TOPS;
+    let mut at = 0;
+    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_ne_bytes(*eight);
+        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+        if below(word, 0x20) | quote | backslash != 0 {
+            break;
+        }
+        at += 8;
+    }
+    let rest = text.get(at..)?;
+    Some(at + rest.iter().position(|&byte| must_be_escaped(byte))?)
 }
 
 #[cfg(test)]

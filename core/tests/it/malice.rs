@@ -2,7 +2,7 @@
 //! comes soon.
 
 use proptest::prelude::*;
-use tenantry_core::{contract::Request, json::Document};
+use tenantry_core::{contract::{Method, Request}, json::Document};
 
 use crate::{native::Native, native::reply, rules::damaged_request};
 
@@ -12,7 +12,7 @@ proptest! {
     #[test]
     fn no_request_makes_it_fail((method, target, content_type, body) in damaged_request()) {
         let request = Request {
-            method: &method,
+            method: Method::from(&*method),
             target: &target,
             content_type: content_type.as_deref(),
             body: &body,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tenantry_conformance::{Exchange, Outcome, Reply, Runner, TENANTS, Wire};
 use tenantry_core::{
-    contract::{Body, Request, Response, wants_body},
+    contract::{Body, Method, Request, Response, wants_body},
     memory::{Memory, Settings},
     registry::Registry,
     session::Lifetime,
@@ -68,9 +68,10 @@ impl Native {
 
     pub(crate) fn exchange(&mut self, exchange: &Exchange) -> Reply {
         let body = exchange.body.as_deref().unwrap_or_default();
-        let wants_body = wants_body(&exchange.method, &exchange.target);
+        let method = Method::from(&*exchange.method);
+        let wants_body = wants_body(method, &exchange.target);
         let request = Request {
-            method: &exchange.method,
+            method,
             target: &exchange.target,
             content_type: exchange.header("content-type"),
             body: if wants_body { body } else { b"" },

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use tenantry_conformance::{Wire, cases};
 use tenantry_core::{
-    contract::{self, Body, Request, Response},
+    contract::{self, Body, Method, Request, Response},
     limit::Admission,
     session::SessionId,
     tenancy::{OpenError, Owner, Tenancy, Unavailable},
@@ -33,17 +33,17 @@ impl Scope {
 }
 
 impl Tenancy for Scope {
-    type Row = Box<Tenant>;
+    type Row = Tenant;
 
-    fn tenant(&mut self) -> Option<Box<Tenant>> {
+    fn tenant(&mut self) -> Option<Tenant> {
         let id = self.tenant?;
-        Some(Box::new(Tenant {
+        Some(Tenant {
             id: id.into(),
             name: "Name".into(),
             welcome: "Hi".into(),
             model: "m".into(),
             reply: Reply::default_for(id),
-        }))
+        })
     }
 
     fn new_session_id(&mut self) -> SessionId {
@@ -72,7 +72,7 @@ const CHAT: &str =
 
 fn post<'a>(target: &'a str, body: &'a str) -> Request<'a> {
     Request {
-        method: "POST",
+        method: Method::Post,
         target,
         content_type: None,
         body: body.as_bytes(),
@@ -161,7 +161,7 @@ fn checks_come_in_the_contracts_order_and_later_ones_are_not_asked() {
 #[test]
 fn a_request_in_the_wrong_scope_is_a_500_and_never_an_answer() {
     let get = Request {
-        method: "GET",
+        method: Method::Get,
         target: "/",
         content_type: None,
         body: b"",
@@ -193,7 +193,7 @@ fn a_body_is_wanted_only_where_it_matters() {
         ("POST", "/nope", false),
     ] {
         assert_eq!(
-            contract::wants_body(method, target),
+            contract::wants_body(method.into(), target),
             wanted,
             "{method} {target}"
         );
@@ -217,7 +217,7 @@ fn a_redirect_goes_to_a_known_path_and_keeps_the_query() {
         ("session/", None),
     ] {
         let request = Request {
-            method: "PATCH",
+            method: Method::Other,
             target,
             content_type: None,
             body: b"",
@@ -263,7 +263,7 @@ fn an_echo_of_more_than_4_kib_is_left_out() {
 #[test]
 fn the_api_is_described_in_full() {
     let request = Request {
-        method: "GET",
+        method: Method::Get,
         target: "/openapi.json",
         content_type: None,
         body: b"",
@@ -357,7 +357,7 @@ proptest! {
     #[test]
     fn a_request_is_answered_in_its_own_scope_only((method, target, content_type, body) in damaged_request()) {
         let request = Request {
-            method: &method,
+            method: Method::from(&*method),
             target: &target,
             content_type: content_type.as_deref(),
             body: &body,
@@ -371,7 +371,7 @@ proptest! {
         prop_assert!(nobody.status < 500);
         if contract::scope(&request).is_some() {
             prop_assert_eq!(text(&nobody), r#"{"detail":"Unknown tenant_id"}"#);
-            prop_assert!(contract::wants_body(&method, &target));
+            prop_assert!(contract::wants_body((&*method).into(), &target));
         }
     }
 }

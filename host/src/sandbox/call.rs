@@ -1,0 +1,176 @@
+//! One call of a guest, and what becomes of guests that misbehave.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use tenantry_core::{
+    contract::{Allow, Body, ContentType, Method, Request, Response},
+    limit::Quota,
+};
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use super::{
+    Component, KEEP_MEMORY_BYTES, TICK,
+    bindings::{self, exports::tenantry::sandbox::handler as wit},
+    scope::Scope,
+};
+use crate::state::{Entry, State};
+
+/// Why a call gave no answer. It cost the sandbox its life, and nothing else.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// It ran for longer than a request may.
+    #[error("the guest ran past its deadline")]
+    Deadline,
+    /// It wanted more memory than a sandbox may have.
+    #[error("the guest wanted more memory than it may have")]
+    Memory,
+    /// It nested calls deeper than a sandbox's stack.
+    #[error("the guest used up its stack")]
+    Stack,
+    /// Its answer was longer than one may be.
+    #[error("the guest's reply was of {0} bytes, more than it may be")]
+    Reply(usize),
+    /// A tenant's guest asked for the list of all tenants.
+    #[error("the guest answered with the tenant list outside the anonymous scope")]
+    TenantList,
+    /// Its answer has a status that is none.
+    #[error("the guest answered with a status of {0}")]
+    Status(u16),
+    /// It did something else that WebAssembly does not allow.
+    #[error("the guest trapped")]
+    Trap(#[source] wasmtime::Error),
+    /// A new sandbox could not be made.
+    #[error("no sandbox could be made")]
+    Make(#[source] wasmtime::Error),
+}
+
+/// A sandbox: memory and code of one scope.
+pub(super) struct Sandbox {
+    store: Store<Scope>,
+    guest: bindings::Guest,
+}
+
+impl Sandbox {
+    pub(super) async fn make(
+        component: &Component,
+        tenant: Option<Arc<Entry>>,
+        state: Arc<State>,
+    ) -> Result<Self, Fault> {
+        let scope = Scope::new(tenant, state, component.limits.max_memory);
+        let mut store = Store::new(&component.engine, scope);
+        store.limiter(|scope| &mut scope.memory);
+        let max_ticks = ticks(component.limits.deadline);
+        store.epoch_deadline_callback(move |mut store| {
+            let scope = store.data_mut();
+            scope.ticks += 1;
+            Ok(if scope.ticks > max_ticks {
+                UpdateDeadline::Interrupt
+            } else {
+                // Not a plain yield: that would not let the thread look at its sockets.
+                UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+            })
+        });
+        store.set_epoch_deadline(1);
+        let guest = component.pre.instantiate_async(&mut store).await;
+        Ok(Self {
+            guest: guest.map_err(Fault::Make)?,
+            store,
+        })
+    }
+
+    pub(super) fn is_of(&self, tenant: Option<&Arc<Entry>>) -> bool {
+        self.store.data().is_of(tenant)
+    }
+
+    /// Whether another request may use it.
+    pub(super) fn is_fit(&self) -> bool {
+        self.store.data().memory.size <= KEEP_MEMORY_BYTES
+    }
+
+    /// Has the guest answer one request. After a fault the sandbox must not be used again.
+    pub(super) async fn call(
+        &mut self,
+        request: &Request<'_>,
+        max_reply: usize,
+    ) -> Result<Response, Fault> {
+        self.store.data_mut().ticks = 0;
+        self.store.set_epoch_deadline(1);
+        let request = wit::Request {
+            method: match request.method {
+                Method::Get => wit::Method::Get,
+                Method::Head => wit::Method::Head,
+                Method::Post => wit::Method::Post,
+                Method::Other => wit::Method::Other,
+            },
+            target: request.target,
+            content_type: match request.content_type {
+                None => wit::RequestContentType::None,
+                Some(b"application/json") => wit::RequestContentType::ApplicationJson,
+                Some(other) => wit::RequestContentType::Other(other),
+            },
+            body: request.body,
+        };
+        let handler = self.guest.tenantry_sandbox_handler();
+        let response = match handler.call_handle(&mut self.store, request).await {
+            Ok(response) => response,
+            Err(error) => return Err(self.fault(error)),
+        };
+        let is_anonymous = self.is_of(None);
+        match &response.body {
+            wit::Body::Bytes(bytes) if bytes.len() > max_reply => {
+                return Err(Fault::Reply(bytes.len()));
+            }
+            wit::Body::TenantList if !is_anonymous => return Err(Fault::TenantList),
+            _ => {}
+        }
+        if !(200..=599).contains(&response.status) {
+            return Err(Fault::Status(response.status));
+        }
+        Ok(from_wit(response))
+    }
+
+    fn fault(&self, error: wasmtime::Error) -> Fault {
+        if self.store.data().memory.was_refused {
+            return Fault::Memory;
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => Fault::Deadline,
+            Some(Trap::StackOverflow) => Fault::Stack,
+            _ => Fault::Trap(error),
+        }
+    }
+}
+
+/// A deadline in ticks. The first tick may come at once, so it does not count.
+fn ticks(deadline: Duration) -> u32 {
+    let ticks = deadline.as_nanos().div_ceil(TICK.as_nanos());
+    u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+fn from_wit(response: wit::Response) -> Response {
+    Response {
+        status: response.status,
+        content_type: response.content_type.map(|content_type| match content_type {
+            wit::ContentType::Json => ContentType::Json,
+            wit::ContentType::Html => ContentType::Html,
+            wit::ContentType::Text => ContentType::Text,
+        }),
+        allow: response.allow.map(|allow| match allow {
+            wit::Allow::GetHead => Allow::GetHead,
+            wit::Allow::Post => Allow::Post,
+        }),
+        location: response.location,
+        quota: response.quota.map(|quota| Quota {
+            limit: quota.limit,
+            remaining: quota.remaining,
+            reset: Duration::from_nanos(quota.reset),
+        }),
+        retry_after: response.retry_after.map(Duration::from_nanos),
+        body: match response.body {
+            wit::Body::Bytes(bytes) => Body::Bytes(Cow::Owned(bytes)),
+            wit::Body::TenantList => Body::TenantList,
+        },
+        head_only: response.head_only,
+    }
+}

@@ -1,0 +1,141 @@
+//! The sandboxes of one worker thread.
+
+use std::{cell::RefCell, sync::Arc};
+
+use lru::LruCache;
+use tenantry_core::{
+    contract::{Request, Response},
+    session::TenantKey,
+};
+use tokio::sync::Semaphore;
+
+use super::{
+    Component, Isolation,
+    call::{Fault, Sandbox},
+};
+use crate::state::{Entry, State};
+
+/// The sandboxes of one worker thread: bounded in number, kept by scope, the one that was
+/// idle for longest given up first.
+///
+/// A sandbox belongs to a request for as long as that runs, so a tenant may have several.
+pub struct Sandboxes {
+    component: Arc<Component>,
+    state: Arc<State>,
+    /// One permit for each sandbox that is, or may be, busy.
+    busy: Semaphore,
+    idle: RefCell<Idle>,
+}
+
+impl Sandboxes {
+    /// An empty pool for the calling thread.
+    #[must_use]
+    pub fn new(component: Arc<Component>, state: Arc<State>) -> Self {
+        Self {
+            busy: Semaphore::new(component.limits.max_per_thread),
+            idle: RefCell::new(Idle {
+                by_scope: LruCache::unbounded(),
+                count: 0,
+            }),
+            component,
+            state,
+        }
+    }
+
+    /// Answers a request in a sandbox of its scope: `tenant`'s, or the anonymous one.
+    ///
+    /// # Errors
+    /// The guest gave no answer. That cost this request its answer and the sandbox its
+    /// life; nothing else is touched.
+    pub async fn answer(
+        &self,
+        request: &Request<'_>,
+        tenant: Option<&Arc<Entry>>,
+    ) -> Result<Response, Fault> {
+        // Returned when this request ends, however it ends. The semaphore is never closed.
+        let _busy = self.busy.acquire().await;
+        let mut sandbox = match self.take(tenant) {
+            Some(sandbox) => sandbox,
+            None => {
+                let tenant = tenant.cloned();
+                Sandbox::make(&self.component, tenant, Arc::clone(&self.state)).await?
+            }
+        };
+        // Where the request is given up while this waits, the sandbox goes with it.
+        let limits = &self.component.limits;
+        let response = sandbox.call(request, limits.max_reply).await?;
+        if limits.isolation == Isolation::Tenant && sandbox.is_fit() {
+            self.idle.borrow_mut().put(key(tenant), sandbox);
+        }
+        Ok(response)
+    }
+
+    /// An idle sandbox of this scope. Where there is none, makes sure that there is room
+    /// for a new one.
+    fn take(&self, tenant: Option<&Arc<Entry>>) -> Option<Sandbox> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(sandbox) = idle.take(key(tenant)) {
+            // A row that has changed since is another scope.
+            if sandbox.is_of(tenant) {
+                return Some(sandbox);
+            }
+        }
+        let max = self.component.limits.max_per_thread;
+        let busy = max - self.busy.available_permits();
+        while idle.count > 0 && idle.count + busy > max {
+            idle.drop_oldest();
+        }
+        None
+    }
+
+    /// Idle sandboxes.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.idle.borrow().count
+    }
+}
+
+/// A scope's key: a tenant's, or none for the anonymous scope.
+type Key = Option<TenantKey>;
+
+fn key(tenant: Option<&Arc<Entry>>) -> Key {
+    tenant.map(|tenant| tenant.key)
+}
+
+struct Idle {
+    /// A scope that was used later comes later; one whose sandboxes are all busy stays.
+    by_scope: LruCache<Key, Vec<Sandbox>>,
+    count: usize,
+}
+
+impl Idle {
+    fn take(&mut self, key: Key) -> Option<Sandbox> {
+        let sandbox = self.by_scope.get_mut(&key)?.pop();
+        match &sandbox {
+            Some(_) => self.count -= 1,
+            None => {
+                self.by_scope.pop(&key);
+            }
+        }
+        sandbox
+    }
+
+    fn put(&mut self, key: Key, sandbox: Sandbox) {
+        self.by_scope.get_or_insert_mut(key, Vec::new).push(sandbox);
+        self.count += 1;
+    }
+
+    /// Gives up one sandbox of the scope that was used longest ago.
+    fn drop_oldest(&mut self) {
+        while let Some((key, mut sandboxes)) = self.by_scope.pop_lru() {
+            if sandboxes.pop().is_some() {
+                self.count -= 1;
+                if !sandboxes.is_empty() {
+                    self.by_scope.put(key, sandboxes);
+                    self.by_scope.demote(&key);
+                }
+                return;
+            }
+        }
+    }
+}
