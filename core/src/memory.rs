@@ -74,7 +74,7 @@ impl Memory {
     /// A service for these tenants, without sessions.
     #[must_use]
     pub fn new(registry: Registry, settings: Settings) -> Self {
-        let ids = registry.rows().iter().map(|row| &*row.tenant.id);
+        let ids = registry.rows().iter().map(|row| row.tenant().id);
         Self {
             settings,
             tenant_list: tenant_list(ids),
@@ -146,11 +146,9 @@ struct InScope<'a> {
     key: TenantKey,
 }
 
-impl<'a, R: FnMut() -> [u8; 16]> Tenancy for Scope<'a, R> {
-    type Row = &'a Tenant;
-
-    fn tenant(&mut self) -> Option<&'a Tenant> {
-        self.tenant.as_ref().map(|tenant| &tenant.row.tenant)
+impl<'a, R: FnMut() -> [u8; 16]> Tenancy<'a> for Scope<'a, R> {
+    fn tenant(&self) -> Option<Tenant<'a>> {
+        self.tenant.as_ref().map(|tenant| tenant.row.tenant())
     }
 
     fn new_session_id(&mut self) -> SessionId {

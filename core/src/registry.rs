@@ -15,7 +15,7 @@ use core::fmt;
 use crate::{
     json::{self, Document, Value, push_string},
     python,
-    tenant::{Reply, ReplyStyle, Tenant},
+    tenant::{PackedTenant, Reply, ReplyStyle, Tenant},
 };
 
 /// The rows of one text, in its order.
@@ -29,12 +29,20 @@ pub struct Registry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// Who it is and how it sounds.
-    pub tenant: Tenant,
+    pub packed: PackedTenant,
     /// What it may use. Default is no limit.
     pub limits: Limits,
     /// Members of the row that this version does not know, as JSON members separated by
     /// commas; empty where there are none. Kept, and not looked at.
     pub other: Box<str>,
+}
+
+impl Row {
+    /// Who it is and how it sounds.
+    #[must_use]
+    pub fn tenant(&self) -> Tenant<'_> {
+        self.packed.tenant()
+    }
 }
 
 /// What a tenant may use. `None` is no limit of its own.
@@ -280,15 +288,16 @@ impl Reader {
         if let (Some(name), Some(welcome), Ok(model), Some(limits), Some(reply)) =
             (name, welcome, model, limits, reply)
         {
-            let model = model.unwrap_or_else(|| Tenant::DEFAULT_MODEL.into());
+            let (style, tag) = reply;
+            let tenant = Tenant {
+                id: &id,
+                name: &name,
+                welcome: &welcome,
+                model: model.as_deref().unwrap_or(Tenant::DEFAULT_MODEL),
+                reply: Reply { style, tag: &tag },
+            };
             self.add(Row {
-                tenant: Tenant {
-                    id,
-                    name,
-                    welcome,
-                    model,
-                    reply,
-                },
+                packed: PackedTenant::new(&tenant),
                 limits,
                 other: other_members(row),
             });
@@ -370,10 +379,10 @@ impl Reader {
         }
     }
 
-    fn reply(&mut self, row: Value<'_, '_>, id: &str) -> Option<Reply> {
+    fn reply(&mut self, row: Value<'_, '_>, id: &str) -> Option<(ReplyStyle, Box<str>)> {
         let default = Reply::default_for(id);
         let Some(reply) = row.member("reply") else {
-            return Some(default);
+            return Some((default.style, default.tag.into()));
         };
         if !reply.is_object() {
             self.wrong_type(reply, "reply", "an object");
@@ -392,14 +401,11 @@ impl Reader {
                 }
             },
         };
-        Some(Reply {
-            style,
-            tag: tag.ok()?.unwrap_or(default.tag),
-        })
+        Some((style, tag.ok()?.unwrap_or_else(|| default.tag.into())))
     }
 
     fn add(&mut self, row: Row) {
-        let id = row.tenant.id.clone();
+        let id: Box<str> = row.tenant().id.into();
         let Registry { rows, places } = &mut self.registry;
         let Some(&place) = places.get(&id) else {
             places.insert(id, rows.len());
@@ -502,7 +508,7 @@ mod tests {
             .registry
             .rows()
             .iter()
-            .map(|row| &*row.tenant.id)
+            .map(|row| row.tenant().id)
             .collect()
     }
 
@@ -510,9 +516,9 @@ mod tests {
     fn a_row_needs_only_id_name_and_welcome() {
         let parsed = accepted(ACME);
         let row = parsed.registry.get("acme").expect("acme");
-        assert_eq!(&*row.tenant.model, "mock");
+        assert_eq!(row.tenant().model, "mock");
         assert_eq!(row.limits, Limits::default());
-        assert_eq!(row.tenant.reply, Reply::default_for("acme"));
+        assert_eq!(row.tenant().reply, Reply::default_for("acme"));
         assert!(parsed.registry.get("ACME").is_none());
     }
 
@@ -521,14 +527,15 @@ mod tests {
         let parsed = accepted(
             r#"{"id":"n","name":"N","welcome":"W","model":"","limits":{"chat_per_10s":2,"sessions":0,"x":1},"reply":{"style":"upper","tag":"NEW"}}"#,
         );
-        let Row { tenant, limits, .. } = &parsed.registry.rows()[0];
-        assert_eq!(&*tenant.model, "");
+        let Row { packed, limits, .. } = &parsed.registry.rows()[0];
+        let tenant = packed.tenant();
+        assert_eq!(tenant.model, "");
         assert_eq!(limits.chat_per_10s, Some(2));
         assert_eq!(limits.sessions, Some(0));
-        assert_eq!(tenant.reply.to(&tenant.welcome, "hi"), "W [NEW] Echo: HI");
+        assert_eq!((tenant.reply.style, tenant.reply.tag), (ReplyStyle::Upper, "NEW"));
         let half = accepted(r#"{"id":"acme","name":"N","welcome":"W","reply":{"tag":"A"}}"#);
-        let reply = &half.registry.rows()[0].tenant.reply;
-        assert_eq!((reply.style, &*reply.tag), (ReplyStyle::Reverse, "A"));
+        let reply = half.registry.rows()[0].tenant().reply;
+        assert_eq!((reply.style, reply.tag), (ReplyStyle::Reverse, "A"));
     }
 
     #[test]
@@ -577,7 +584,7 @@ mod tests {
         let again = ACME.replace("Hi", "Later");
         let parsed = accepted(&format!("{ACME}\n{}\n{again}", ACME.replace("acme", "b")));
         assert_eq!(ids(&parsed), ["acme", "b"]);
-        assert_eq!(&*parsed.registry.rows()[0].tenant.welcome, "Later");
+        assert_eq!(parsed.registry.rows()[0].tenant().welcome, "Later");
         assert_eq!(
             parsed.warnings[0].in_file("t").to_string(),
             r#"t:1: id: "acme" is used again in line 3; that row replaces this one"#

@@ -2,10 +2,16 @@
 
 use alloc::string::String;
 
-use crate::{python, tenant::ReplyStyle};
+use crate::{
+    python,
+    tenant::{ReplyStyle, Tenant},
+};
 
-/// The answer to `message`, which is stripped of blanks at its ends and put in as it is.
-pub(crate) fn reply(style: ReplyStyle, tag: &str, welcome: &str, message: &str) -> String {
+/// What the tenant answers to `message`, which is stripped of blanks at its ends and put
+/// in as it is.
+pub(crate) fn reply(tenant: &Tenant<'_>, message: &str) -> String {
+    let Tenant { welcome, reply, .. } = *tenant;
+    let tag = reply.tag;
     let said = python::strip(message);
     // The longest reply says the message twice; capitals are seldom longer than their
     // letters.
@@ -13,7 +19,7 @@ pub(crate) fn reply(style: ReplyStyle, tag: &str, welcome: &str, message: &str) 
     for part in [welcome, " [", tag, "] "] {
         reply.push_str(part);
     }
-    match style {
+    match tenant.reply.style {
         ReplyStyle::Reverse => {
             for part in ["You said: '", said, "'. Here's it reversed: '"] {
                 reply.push_str(part);
@@ -41,9 +47,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tenant::Reply;
 
     fn said(style: ReplyStyle, message: &str) -> String {
-        reply(style, "T", "W", message)
+        let tenant = Tenant {
+            id: "t",
+            name: "N",
+            welcome: "W",
+            model: "m",
+            reply: Reply { style, tag: "T" },
+        };
+        reply(&tenant, message)
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What the code that answers a request may ask of the world.
 
-use core::borrow::Borrow;
-
 use crate::{limit::Admission, session::SessionId, tenant::Tenant};
 
 /// The world as one scope sees it: one tenant, or nobody.
@@ -14,13 +12,10 @@ use crate::{limit::Admission, session::SessionId, tenant::Tenant};
 ///
 /// A runner makes one for each request, or for each tenant, from what
 /// [`contract::scope`](crate::contract::scope) says about the request.
-pub trait Tenancy {
-    /// How a tenant is handed over: by reference where it is at hand.
-    type Row: Borrow<Tenant>;
-
+pub trait Tenancy<'t> {
     /// This scope's tenant; `None` in the anonymous scope, which serves every request
     /// that names no known tenant.
-    fn tenant(&mut self) -> Option<Self::Row>;
+    fn tenant(&self) -> Option<Tenant<'t>>;
 
     /// A new session id, made of random bytes that nobody can guess.
     fn new_session_id(&mut self) -> SessionId;

@@ -89,11 +89,9 @@ impl<'a> Scope<'a> {
     }
 }
 
-impl<'a> Tenancy for Scope<'a> {
-    type Row = &'a Tenant;
-
-    fn tenant(&mut self) -> Option<&'a Tenant> {
-        self.tenant.map(|entry| &entry.tenant)
+impl<'a> Tenancy<'a> for Scope<'a> {
+    fn tenant(&self) -> Option<Tenant<'a>> {
+        self.tenant.map(|entry| entry.packed.tenant())
     }
 
     fn new_session_id(&mut self) -> SessionId {

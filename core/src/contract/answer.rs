@@ -7,6 +7,7 @@ use super::Response;
 use crate::{
     json::push_string,
     limit::Admission,
+    reply::reply,
     session::SessionId,
     tenancy::{OpenError, Owner, Tenancy},
     tenant::Tenant,
@@ -20,7 +21,7 @@ pub(super) fn unknown_tenant() -> Response {
     Response::detail(404, "Unknown tenant_id")
 }
 
-pub(super) fn open_session(tenant: &Tenant, tenancy: &mut impl Tenancy) -> Response {
+pub(super) fn open_session<'t>(tenant: &Tenant<'_>, tenancy: &mut impl Tenancy<'t>) -> Response {
     for _ in 0..MAX_TRIES {
         let id = tenancy.new_session_id();
         match tenancy.open_session(id) {
@@ -33,11 +34,11 @@ pub(super) fn open_session(tenant: &Tenant, tenancy: &mut impl Tenancy) -> Respo
     Response::internal_error()
 }
 
-pub(super) fn chat(
-    tenant: &Tenant,
+pub(super) fn chat<'t>(
+    tenant: &Tenant<'_>,
     session_id: &str,
     message: &str,
-    tenancy: &mut impl Tenancy,
+    tenancy: &mut impl Tenancy<'t>,
 ) -> Response {
     let owner = match SessionId::parse(session_id) {
         Some(id) => tenancy.owner(id),
@@ -63,36 +64,36 @@ pub(super) fn chat(
     };
     Response {
         quota,
-        ..said(tenant, session_id, &tenant.reply.to(&tenant.welcome, message))
+        ..said(tenant, session_id, &reply(tenant, message))
     }
 }
 
-fn opened(tenant: &Tenant, id: SessionId) -> Response {
+fn opened(tenant: &Tenant<'_>, id: SessionId) -> Response {
     let texts = tenant.id.len() + tenant.name.len() + tenant.welcome.len();
     let mut body = Vec::with_capacity(texts + 128);
     body.extend_from_slice(br#"{"session_id":"#);
     push_string(&mut body, &id.to_string());
     body.extend_from_slice(br#","tenant":{"id":"#);
-    push_string(&mut body, &tenant.id);
+    push_string(&mut body, tenant.id);
     body.extend_from_slice(br#","name":"#);
-    push_string(&mut body, &tenant.name);
+    push_string(&mut body, tenant.name);
     body.extend_from_slice(br#","welcome":"#);
-    push_string(&mut body, &tenant.welcome);
+    push_string(&mut body, tenant.welcome);
     body.extend_from_slice(b"}}");
     Response::json(200, body)
 }
 
-fn said(tenant: &Tenant, session_id: &str, reply: &str) -> Response {
+fn said(tenant: &Tenant<'_>, session_id: &str, reply: &str) -> Response {
     let texts = tenant.id.len() + session_id.len() + reply.len() + tenant.model.len();
     let mut body = Vec::with_capacity(texts + 128);
     body.extend_from_slice(br#"{"tenant_id":"#);
-    push_string(&mut body, &tenant.id);
+    push_string(&mut body, tenant.id);
     body.extend_from_slice(br#","session_id":"#);
     push_string(&mut body, session_id);
     body.extend_from_slice(br#","reply":"#);
     push_string(&mut body, reply);
     body.extend_from_slice(br#","model":"#);
-    push_string(&mut body, &tenant.model);
+    push_string(&mut body, tenant.model);
     body.extend_from_slice(br#","mock":true}"#);
     Response::json(200, body)
 }

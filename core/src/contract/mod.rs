@@ -18,12 +18,11 @@ mod response;
 mod route;
 
 use alloc::{borrow::Cow, string::String};
-use core::borrow::Borrow;
 
 pub use response::{Allow, Body, ContentType, Response, tenant_list};
 
 use self::{body::Refusal, fields::Fields, route::Route};
-use crate::{tenancy::Tenancy, tenant::Tenant};
+use crate::tenancy::Tenancy;
 
 /// A request, as far as the contract looks at it.
 #[derive(Debug, Clone, Copy)]
@@ -119,11 +118,10 @@ impl<'a> Call<'a> {
     ///
     /// The answer is a function of what `tenancy` says: asked again, with the same
     /// answers from it, the same comes out.
-    pub fn answer(&self, tenancy: &mut impl Tenancy) -> Response {
-        let row = tenancy.tenant();
-        let tenant = row.as_ref().map(Borrow::<Tenant>::borrow);
-        if let Some(tenant) = tenant
-            && self.scope() != Some(&*tenant.id)
+    pub fn answer<'t>(&self, tenancy: &mut impl Tenancy<'t>) -> Response {
+        let tenant = tenancy.tenant();
+        if let Some(tenant) = &tenant
+            && self.scope() != Some(tenant.id)
         {
             return Response::internal_error();
         }
@@ -131,9 +129,9 @@ impl<'a> Call<'a> {
             (Kind::Fixed(response), _) => response.clone(),
             (Kind::Refused(refusal), _) => refusal::response(refusal),
             (Kind::OpenSession(_) | Kind::Chat(_), None) => answer::unknown_tenant(),
-            (Kind::OpenSession(_), Some(tenant)) => answer::open_session(tenant, tenancy),
+            (Kind::OpenSession(_), Some(tenant)) => answer::open_session(&tenant, tenancy),
             (Kind::Chat([_, session_id, message]), Some(tenant)) => {
-                answer::chat(tenant, session_id, message, tenancy)
+                answer::chat(&tenant, session_id, message, tenancy)
             }
         };
         response.head_only = self.head_only;
@@ -142,7 +140,7 @@ impl<'a> Call<'a> {
 }
 
 /// Answers a request: [`Call::read`] and [`Call::answer`].
-pub fn handle(request: &Request<'_>, tenancy: &mut impl Tenancy) -> Response {
+pub fn handle<'t>(request: &Request<'_>, tenancy: &mut impl Tenancy<'t>) -> Response {
     Call::read(request).answer(tenancy)
 }
 

@@ -52,11 +52,21 @@ const PATHS: [(&str, Endpoint); 7] = [
 ];
 
 pub(super) fn route(method: Method, target: &str) -> Route {
-    let target = target.split_once('#').map_or(target, |(before, _)| before);
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let path = percent_decoded(path);
-    let Some(endpoint) = endpoint(&path) else {
-        return Route::Fixed(redirect(&path, query).unwrap_or_else(Response::not_found));
+    // Most targets are a path, to the letter.
+    let endpoint = match endpoint(target.as_bytes()) {
+        Some(endpoint) => endpoint,
+        None => {
+            let target = target.split('#').next().unwrap_or_default();
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let path = percent_decoded(path);
+            match endpoint(&path) {
+                Some(endpoint) => endpoint,
+                None => {
+                    let redirect = redirect(&path, query);
+                    return Route::Fixed(redirect.unwrap_or_else(Response::not_found));
+                }
+            }
+        }
     };
     let allow = match endpoint {
         Endpoint::Session | Endpoint::Chat => Allow::Post,

@@ -32,16 +32,14 @@ impl Scope {
     }
 }
 
-impl Tenancy for Scope {
-    type Row = Tenant;
-
-    fn tenant(&mut self) -> Option<Tenant> {
+impl Tenancy<'static> for Scope {
+    fn tenant(&self) -> Option<Tenant<'static>> {
         let id = self.tenant?;
         Some(Tenant {
-            id: id.into(),
-            name: "Name".into(),
-            welcome: "Hi".into(),
-            model: "m".into(),
+            id,
+            name: "Name",
+            welcome: "Hi",
+            model: "m",
             reply: Reply::default_for(id),
         })
     }

@@ -34,15 +34,15 @@ use tenantry_core::{
     limit::{Admission, Quota},
     session::SessionId,
     tenancy::{OpenError, Owner, Tenancy, Unavailable},
-    tenant::{Reply, ReplyStyle, Tenant},
+    tenant::{ReplyStyle, Tenant, unpacked},
 };
 
 /// The handler that this component exports.
 pub struct Component;
 
 impl wit::Guest for Component {
-    fn handle(request: wit::Request) -> wit::Response {
-        handle(&request)
+    fn handle(call: wit::Call) -> wit::Response {
+        handle(&call)
     }
 }
 
@@ -51,55 +51,19 @@ bindings::export!(Component with_types_in bindings);
 
 /// Answers one request of this sandbox's scope.
 #[must_use]
-pub fn handle(request: &wit::Request) -> wit::Response {
-    let request = contract::Request {
-        method: match request.method {
-            wit::Method::Get => Method::Get,
-            wit::Method::Head => Method::Head,
-            wit::Method::Post => Method::Post,
-            wit::Method::Other => Method::Other,
-        },
-        target: &request.target,
-        content_type: match &request.content_type {
-            wit::RequestContentType::None => None,
-            wit::RequestContentType::ApplicationJson => Some(b"application/json"),
-            wit::RequestContentType::Other(content_type) => Some(content_type),
-        },
-        body: &request.body,
-    };
-    to_wit(contract::handle(&request, &mut Scope))
+pub fn handle(call: &wit::Call) -> wit::Response {
+    let (tenant, request) = from_wit(call);
+    to_wit(contract::handle(&request, &mut Scope { tenant }))
 }
 
 /// The scope that the host has given this sandbox.
-struct Scope;
+struct Scope<'t> {
+    tenant: Option<Tenant<'t>>,
+}
 
-impl Tenancy for Scope {
-    type Row = Tenant;
-
-    fn tenant(&mut self) -> Option<Tenant> {
-        let row = scope::tenant()?;
-        let (id, name, welcome, model, tag) = row.ends;
-        let mut start = 0;
-        let mut text_to = |end: u32| {
-            let end = end as usize;
-            let text = row.texts.get(start..end).unwrap_or_default();
-            start = end;
-            text.into()
-        };
-        Some(Tenant {
-            id: text_to(id),
-            name: text_to(name),
-            welcome: text_to(welcome),
-            model: text_to(model),
-            reply: Reply {
-                tag: text_to(tag),
-                style: match row.reply_style {
-                    scope::ReplyStyle::Reverse => ReplyStyle::Reverse,
-                    scope::ReplyStyle::Upper => ReplyStyle::Upper,
-                    scope::ReplyStyle::Ack => ReplyStyle::Ack,
-                },
-            },
-        })
+impl<'t> Tenancy<'t> for Scope<'t> {
+    fn tenant(&self) -> Option<Tenant<'t>> {
+        self.tenant
     }
 
     fn new_session_id(&mut self) -> SessionId {
@@ -145,6 +109,47 @@ fn quota(quota: scope::Quota) -> Quota {
         limit: quota.limit,
         remaining: quota.remaining,
         reset: Duration::from_nanos(quota.reset),
+    }
+}
+
+fn from_wit(call: &wit::Call) -> (Option<Tenant<'_>>, contract::Request<'_>) {
+    let texts = Texts(&call.texts);
+    let row_end = call.row.map_or(0, |row| row.ends.4);
+    let tenant = call.row.map(|row| {
+        let (id, name, welcome, model, tag) = row.ends;
+        let style = match row.reply_style {
+            wit::ReplyStyle::Reverse => ReplyStyle::Reverse,
+            wit::ReplyStyle::Upper => ReplyStyle::Upper,
+            wit::ReplyStyle::Ack => ReplyStyle::Ack,
+        };
+        unpacked(texts.str(0, tag), [id, name, welcome, model, tag], style)
+    });
+    let target_end = call.target_end;
+    let body_start = call.content_type_end.unwrap_or(target_end);
+    let request = contract::Request {
+        method: match call.method {
+            wit::Method::Get => Method::Get,
+            wit::Method::Head => Method::Head,
+            wit::Method::Post => Method::Post,
+            wit::Method::Other => Method::Other,
+        },
+        target: texts.str(row_end, target_end),
+        content_type: call.content_type_end.map(|end| texts.bytes(target_end, end)),
+        body: texts.bytes(body_start, call.texts.len() as u32),
+    };
+    (tenant, request)
+}
+
+/// The texts of a call; what is outside of them is empty.
+struct Texts<'a>(&'a [u8]);
+
+impl<'a> Texts<'a> {
+    fn bytes(&self, start: u32, end: u32) -> &'a [u8] {
+        self.0.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    fn str(&self, start: u32, end: u32) -> &'a str {
+        std::str::from_utf8(self.bytes(start, end)).unwrap_or_default()
     }
 }
 

@@ -5,6 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use tenantry_core::{
     contract::{Allow, Body, ContentType, Method, Request, Response},
     limit::Quota,
+    tenant::{PackedTenant, ReplyStyle},
 };
 use wasmtime::{Store, Trap, UpdateDeadline};
 
@@ -96,23 +97,10 @@ impl Sandbox {
     ) -> Result<Response, Fault> {
         self.store.data_mut().ticks = 0;
         self.store.set_epoch_deadline(1);
-        let request = wit::Request {
-            method: match request.method {
-                Method::Get => wit::Method::Get,
-                Method::Head => wit::Method::Head,
-                Method::Post => wit::Method::Post,
-                Method::Other => wit::Method::Other,
-            },
-            target: request.target,
-            content_type: match request.content_type {
-                None => wit::RequestContentType::None,
-                Some(b"application/json") => wit::RequestContentType::ApplicationJson,
-                Some(other) => wit::RequestContentType::Other(other),
-            },
-            body: request.body,
-        };
+        let tenant = self.store.data().tenant().cloned();
+        let call = Call::new(tenant.as_deref().map(|entry| &entry.packed), request);
         let handler = self.guest.tenantry_sandbox_handler();
-        let response = match handler.call_handle(&mut self.store, request).await {
+        let response = match handler.call_handle(&mut self.store, call.to_wit()).await {
             Ok(response) => response,
             Err(error) => return Err(self.fault(error)),
         };
@@ -146,6 +134,70 @@ impl Sandbox {
 fn ticks(deadline: Duration) -> u32 {
     let ticks = deadline.as_nanos().div_ceil(TICK.as_nanos());
     u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+/// A request as it goes into a sandbox, with the row of the sandbox's tenant.
+struct Call {
+    texts: Vec<u8>,
+    row: Option<wit::Row>,
+    method: wit::Method,
+    target_end: u32,
+    content_type_end: Option<u32>,
+}
+
+impl Call {
+    fn new(tenant: Option<&PackedTenant>, request: &Request<'_>) -> Self {
+        let row_texts = tenant.map_or("", PackedTenant::texts);
+        let content_type = request.content_type;
+        let mut texts = Vec::with_capacity(
+            row_texts.len()
+                + request.target.len()
+                + content_type.map_or(0, <[u8]>::len)
+                + request.body.len(),
+        );
+        texts.extend_from_slice(row_texts.as_bytes());
+        texts.extend_from_slice(request.target.as_bytes());
+        // Every part is bounded far below 4 GiB; what does not fit is no text's end.
+        let end = |texts: &Vec<u8>| u32::try_from(texts.len()).unwrap_or(u32::MAX);
+        let target_end = end(&texts);
+        let content_type_end = content_type.map(|content_type| {
+            texts.extend_from_slice(content_type);
+            end(&texts)
+        });
+        texts.extend_from_slice(request.body);
+        Self {
+            texts,
+            row: tenant.map(|tenant| {
+                let [id, name, welcome, model, tag] = tenant.ends();
+                wit::Row {
+                    ends: (id, name, welcome, model, tag),
+                    reply_style: match tenant.style() {
+                        ReplyStyle::Reverse => wit::ReplyStyle::Reverse,
+                        ReplyStyle::Upper => wit::ReplyStyle::Upper,
+                        ReplyStyle::Ack => wit::ReplyStyle::Ack,
+                    },
+                }
+            }),
+            method: match request.method {
+                Method::Get => wit::Method::Get,
+                Method::Head => wit::Method::Head,
+                Method::Post => wit::Method::Post,
+                Method::Other => wit::Method::Other,
+            },
+            target_end,
+            content_type_end,
+        }
+    }
+
+    fn to_wit(&self) -> wit::Call<'_> {
+        wit::Call {
+            texts: &self.texts,
+            row: self.row,
+            method: self.method,
+            target_end: self.target_end,
+            content_type_end: self.content_type_end,
+        }
+    }
 }
 
 fn from_wit(response: wit::Response) -> Response {

@@ -28,7 +28,6 @@ mod bindings {
         world: "guest",
         imports: {
             // At hand, whatever the stores are.
-            "tenantry:sandbox/scope.tenant": trappable,
             "wasi:random/random.get-random-u64": trappable,
             default: async,
         },

@@ -6,7 +6,6 @@ use tenantry_core::{
     limit::{Admission, Quota},
     session::SessionId,
     tenancy::{OpenError, Owner, Unavailable},
-    tenant::{ReplyStyle, Tenant},
 };
 use wasmtime::ResourceLimiter;
 
@@ -23,8 +22,6 @@ use crate::{
 /// answered from it, and it cannot be changed.
 pub(super) struct Scope {
     tenant: Option<Arc<Entry>>,
-    /// The tenant's row as the guest gets it.
-    row: Option<wit::Row>,
     state: Arc<State>,
     pub(super) memory: Memory,
     /// Ticks that the running call was seen running.
@@ -42,7 +39,6 @@ pub(super) struct Memory {
 impl Scope {
     pub(super) fn new(tenant: Option<Arc<Entry>>, state: Arc<State>, max_memory: usize) -> Self {
         Self {
-            row: tenant.as_ref().map(|entry| row(&entry.tenant)),
             tenant,
             state,
             memory: Memory {
@@ -52,6 +48,11 @@ impl Scope {
             },
             ticks: 0,
         }
+    }
+
+    /// The tenant; none in the anonymous scope.
+    pub(super) fn tenant(&self) -> Option<&Arc<Entry>> {
+        self.tenant.as_ref()
     }
 
     /// Whether this is the scope of `tenant`, in this version of its row.
@@ -92,10 +93,6 @@ impl ResourceLimiter for Memory {
 }
 
 impl wit::Host for Scope {
-    fn tenant(&mut self) -> wasmtime::Result<Option<wit::Row>> {
-        Ok(self.row.clone())
-    }
-
     async fn open_session(&mut self, id: wit::SessionId) -> Result<(), wit::OpenError> {
         let opened = match &self.tenant {
             Some(tenant) => self.state.sessions.open(tenant, session_id(id)).wait().await,
@@ -136,31 +133,6 @@ impl wit::Host for Scope {
 impl random::Host for Scope {
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
         random_u64().map_err(wasmtime::Error::new)
-    }
-}
-
-fn row(tenant: &Tenant) -> wit::Row {
-    let mut texts = String::new();
-    let mut end_of = |text: &str| {
-        texts.push_str(text);
-        // A row is a line of a file: far from 4 GiB.
-        u32::try_from(texts.len()).unwrap_or(u32::MAX)
-    };
-    let ends = (
-        end_of(&tenant.id),
-        end_of(&tenant.name),
-        end_of(&tenant.welcome),
-        end_of(&tenant.model),
-        end_of(&tenant.reply.tag),
-    );
-    wit::Row {
-        texts,
-        ends,
-        reply_style: match tenant.reply.style {
-            ReplyStyle::Reverse => wit::ReplyStyle::Reverse,
-            ReplyStyle::Upper => wit::ReplyStyle::Upper,
-            ReplyStyle::Ack => wit::ReplyStyle::Ack,
-        },
     }
 }
 

@@ -1,8 +1,9 @@
 //! The tenants of one file, which stay as they were read.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use tenantry_core::{
     contract::tenant_list,
     registry::Registry,
@@ -23,14 +24,14 @@ impl StaticDirectory {
     /// The tenants of `registry`, numbered from 0 in its order.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        let ids = registry.rows().iter().map(|row| &*row.tenant.id);
+        let ids = registry.rows().iter().map(|row| row.tenant().id);
         let tenant_list = tenant_list(ids).into();
         let rows = (0..TenantKey::MAX).zip(registry.into_rows());
         let by_id = rows.map(|(key, row)| {
-            let id = row.tenant.id.clone();
+            let id = row.tenant().id.into();
             let entry = Entry {
                 key,
-                tenant: row.tenant,
+                packed: row.packed,
                 limits: row.limits,
             };
             (id, Arc::new(entry))

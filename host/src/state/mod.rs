@@ -16,7 +16,7 @@ use tenantry_core::{
     registry::Limits,
     session::{SessionId, TenantKey},
     tenancy::{OpenError, Owner, Unavailable},
-    tenant::Tenant,
+    tenant::PackedTenant,
 };
 
 pub use self::{
@@ -49,7 +49,7 @@ pub struct Entry {
     /// Its number in this server's stores.
     pub key: TenantKey,
     /// What its answers need.
-    pub tenant: Tenant,
+    pub packed: PackedTenant,
     /// What it may use.
     pub limits: Limits,
 }
