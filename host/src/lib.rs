@@ -1,9 +1,14 @@
 //! The server: the core's rules in sandboxes, behind HTTP.
 
 pub mod engine;
+mod limits;
+mod logging;
 mod native;
+pub mod opts;
 mod random;
+pub mod run;
 pub mod sandbox;
+pub mod server;
 pub mod state;
 
 use tenantry_component::Precompiled;
@@ -11,6 +16,5 @@ use tenantry_component::Precompiled;
 /// The guest that this program was built with.
 #[expect(unsafe_code, reason = "the embedded component is machine code")]
 // SAFETY: the build script has written this file, and nobody else.
-pub static GUEST: Precompiled = unsafe {
-    Precompiled::new(include_bytes!(concat!(env!("OUT_DIR"), "/guest.cwasm")))
-};
+pub static GUEST: Precompiled =
+    unsafe { Precompiled::new(include_bytes!(concat!(env!("OUT_DIR"), "/guest.cwasm"))) };

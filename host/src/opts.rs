@@ -1,0 +1,334 @@
+//! The command line: what it says, and what that means. Nothing is opened here.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+
+use bytesize::ByteSize;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+use tenantry_core::{memory, session::Lifetime};
+use tracing_subscriber::filter::Targets;
+
+use crate::{
+    engine::EngineKind,
+    sandbox::{Isolation, SandboxLimits},
+    server,
+};
+
+/// A multi-tenant chat service: one sandbox for each tenant.
+#[derive(Debug, Parser)]
+#[command(name = "tenantry", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves tenants over HTTP until it gets SIGTERM or ctrl-c
+    ///
+    /// The first line on standard output is the address that it listens on; the log goes
+    /// to standard error.
+    Serve(Box<ServeOpts>),
+    /// Checks a tenants file and reports every problem that it has
+    Check {
+        /// The tenants file, one JSON object a line
+        file: PathBuf,
+    },
+}
+
+/// Durations are written as 500ms, 10s, 5m or 24h; a plain number is seconds. Sizes are
+/// written as 64KiB or 1MiB; a plain number is bytes.
+#[derive(Debug, Args)]
+struct ServeOpts {
+    /// Address and port to listen on; port 0 takes any free one. PORT in the environment
+    /// changes the port alone
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TENANTRY_LISTEN", default_value = "127.0.0.1:8001")]
+    listen: String,
+
+    /// The tenants file, one JSON object a line
+    #[arg(long, value_name = "FILE", env = "TENANTRY_TENANTS", default_value = "tenants.jsonl")]
+    tenants: PathBuf,
+
+    /// Worker threads [default: one for each processor]
+    #[arg(long, value_name = "N", env = "TENANTRY_THREADS", value_parser = at_least_1)]
+    threads: Option<usize>,
+
+    /// What answers requests: a sandbox for each tenant, or the same rules without one
+    #[arg(long, value_enum, env = "TENANTRY_ENGINE", default_value = "wasm")]
+    engine: EngineKind,
+
+    /// How long a sandbox lives: it serves one tenant, or one request
+    #[arg(long, value_enum, env = "TENANTRY_ISOLATION", default_value = "tenant")]
+    isolation: Isolation,
+
+    /// Sandboxes that a worker thread keeps; the one idle for longest makes room
+    #[arg(long, value_name = "N", env = "TENANTRY_SANDBOXES", default_value = "512", value_parser = at_least_1)]
+    sandboxes: usize,
+
+    /// Running time that a request may take in its sandbox
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_SANDBOX_DEADLINE", default_value = "1s", value_parser = duration_above_0)]
+    sandbox_deadline: Duration,
+
+    /// Memory of a sandbox, from 2MiB to 4GiB
+    #[arg(long, value_name = "SIZE", env = "TENANTRY_SANDBOX_MEMORY", default_value = "64MiB", value_parser = sandbox_memory)]
+    sandbox_memory: usize,
+
+    /// Stack of a sandbox, from 64KiB to 64MiB
+    #[arg(long, value_name = "SIZE", env = "TENANTRY_SANDBOX_STACK", default_value = "512KiB", value_parser = sandbox_stack)]
+    sandbox_stack: usize,
+
+    /// Body of an answer, at most; a body of 1MiB can become an answer of 3MiB
+    #[arg(long, value_name = "SIZE", env = "TENANTRY_MAX_REPLY", default_value = "16MiB", value_parser = size)]
+    max_reply: usize,
+
+    /// Lifts every limit of the tenants file, and that on sessions: nothing is answered
+    /// with 429
+    #[arg(long, env = "TENANTRY_NO_LIMITS")]
+    no_limits: bool,
+
+    /// How long a session lives without being used; 0 is for ever
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_SESSION_TTL", default_value = "24h", value_parser = duration)]
+    session_ttl: Duration,
+
+    /// Live sessions that a tenant may have whose row does not say
+    #[arg(long, value_name = "N", env = "TENANTRY_MAX_SESSIONS", default_value = "1000000")]
+    max_sessions: u32,
+
+    /// Body of a request, at most, up to 256MiB
+    #[arg(long, value_name = "SIZE", env = "TENANTRY_MAX_BODY", default_value = "1MiB", value_parser = max_body)]
+    max_body: usize,
+
+    /// Line and headers of a request, at most, from 8KiB to 1MiB
+    #[arg(long, value_name = "SIZE", env = "TENANTRY_MAX_HEAD", default_value = "64KiB", value_parser = max_head)]
+    max_head: usize,
+
+    /// Open connections, at most; further ones wait
+    #[arg(long, value_name = "N", env = "TENANTRY_MAX_CONNECTIONS", default_value = "16384", value_parser = at_least_1)]
+    max_connections: usize,
+
+    /// Time for a request's line and headers
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_HEADER_TIMEOUT", default_value = "10s", value_parser = duration_above_0)]
+    header_timeout: Duration,
+
+    /// Time for a request's body
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_BODY_TIMEOUT", default_value = "30s", value_parser = duration_above_0)]
+    body_timeout: Duration,
+
+    /// Time for an answer to be ready; then 503
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration_above_0)]
+    request_timeout: Duration,
+
+    /// Time for a client to take any part of its answer
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_WRITE_TIMEOUT", default_value = "30s", value_parser = duration_above_0)]
+    write_timeout: Duration,
+
+    /// Time that a connection may be open between requests
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_IDLE_TIMEOUT", default_value = "60s", value_parser = duration_above_0)]
+    idle_timeout: Duration,
+
+    /// Time for open requests to end once the server is to stop
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_DRAIN", default_value = "10s", value_parser = duration)]
+    drain: Duration,
+
+    /// Form of the log
+    #[arg(long, value_enum, value_name = "FORM", env = "TENANTRY_LOG", default_value = "text")]
+    log: LogForm,
+
+    /// What is logged: a level, or levels for parts, as in info,tenantry::access=off
+    #[arg(long, value_name = "FILTER", env = "TENANTRY_LOG_FILTER", default_value = "info", value_parser = log_filter)]
+    log_filter: Targets,
+}
+
+/// Forms of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogForm {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Task {
+    /// `tenantry serve`
+    Serve(Box<ServeTask>),
+    /// `tenantry check`
+    Check(PathBuf),
+}
+
+/// How to serve. Every value is valid for itself.
+#[derive(Debug)]
+pub struct ServeTask {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The tenants file.
+    pub tenants: PathBuf,
+    /// What answers requests.
+    pub engine: EngineKind,
+    /// What a sandbox may use.
+    pub sandbox: SandboxLimits,
+    /// What holds for all tenants.
+    pub rules: memory::Settings,
+    /// How connections and requests are treated.
+    pub server: server::Settings,
+    /// The log's form.
+    pub log: LogForm,
+    /// What is logged.
+    pub log_filter: Targets,
+}
+
+/// Reads the command line and the environment.
+///
+/// # Errors
+/// Says what is wrong and what would be right. (`--help` is such an "error", too.)
+pub fn parse(
+    args: impl IntoIterator<Item = std::ffi::OsString>,
+    port: Option<std::ffi::OsString>,
+) -> Result<Task, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(args)?;
+    let listen_is_given = matches
+        .subcommand_matches("serve")
+        .and_then(|serve| serve.value_source("listen"))
+        == Some(ValueSource::CommandLine);
+    match Cli::from_arg_matches(&matches)?.command {
+        Command::Check { file } => Ok(Task::Check(file)),
+        Command::Serve(opts) => {
+            // What is written on the command line is meant more than what is around.
+            let port = port.filter(|_| !listen_is_given);
+            let listen = listen_address(&opts.listen, port)?;
+            Ok(Task::Serve(Box::new(opts.into_task(listen))))
+        }
+    }
+}
+
+fn listen_address(
+    listen: &str,
+    port: Option<std::ffi::OsString>,
+) -> Result<SocketAddr, clap::Error> {
+    let invalid = |message: String| {
+        Cli::command().error(clap::error::ErrorKind::ValueValidation, message)
+    };
+    let mut addresses = listen.to_socket_addrs().map_err(|error| {
+        invalid(format!(
+            "invalid address {listen:?} for --listen: {error}; write it as 127.0.0.1:8001"
+        ))
+    })?;
+    let mut address = addresses
+        .next()
+        .ok_or_else(|| invalid(format!("{listen:?} for --listen names no address")))?;
+    if let Some(port) = port {
+        let number = port.to_str().and_then(|port| port.parse().ok());
+        let number = number.ok_or_else(|| {
+            invalid(format!("invalid port {port:?} in PORT: it must be from 0 to 65535"))
+        })?;
+        address.set_port(number);
+    }
+    Ok(address)
+}
+
+impl ServeOpts {
+    fn into_task(self, listen: SocketAddr) -> ServeTask {
+        let processors = || thread::available_parallelism().map_or(1, usize::from);
+        ServeTask {
+            listen,
+            tenants: self.tenants,
+            engine: self.engine,
+            sandbox: SandboxLimits {
+                isolation: self.isolation,
+                max_per_thread: self.sandboxes,
+                deadline: self.sandbox_deadline,
+                max_memory: self.sandbox_memory,
+                max_stack: self.sandbox_stack,
+                max_reply: self.max_reply,
+            },
+            rules: memory::Settings {
+                limits: !self.no_limits,
+                lifetime: Lifetime::new(self.session_ttl),
+                max_sessions: self.max_sessions,
+            },
+            server: server::Settings {
+                threads: self.threads.unwrap_or_else(processors),
+                max_body: self.max_body,
+                max_head: self.max_head,
+                max_connections: self.max_connections,
+                head_timeout: self.header_timeout,
+                body_timeout: self.body_timeout,
+                request_timeout: self.request_timeout,
+                write_timeout: self.write_timeout,
+                idle_timeout: self.idle_timeout,
+                drain: self.drain,
+            },
+            log: self.log,
+            log_filter: self.log_filter,
+        }
+    }
+}
+
+fn at_least_1(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it must be a whole number".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text)
+        .map_err(|_| "it must be a duration such as 500ms, 10s, 5m or 24h".to_owned())
+}
+
+fn duration_above_0(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be longer than 0".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let size: ByteSize = text
+        .parse()
+        .map_err(|_| "it must be a size such as 64KiB or 1MiB".to_owned())?;
+    usize::try_from(size.as_u64()).map_err(|_| "it is too large".to_owned())
+}
+
+fn size_within(text: &str, min: u64, max: u64) -> Result<usize, String> {
+    let size = size(text)?;
+    if (min..=max).contains(&(size as u64)) {
+        Ok(size)
+    } else {
+        let (min, max) = (ByteSize(min), ByteSize(max));
+        Err(format!("it must be from {min} to {max}"))
+    }
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+fn sandbox_memory(text: &str) -> Result<usize, String> {
+    size_within(text, 2 * MIB, 4096 * MIB)
+}
+
+fn sandbox_stack(text: &str) -> Result<usize, String> {
+    size_within(text, 64 * KIB, 64 * MIB)
+}
+
+fn max_body(text: &str) -> Result<usize, String> {
+    size_within(text, 1, 256 * MIB)
+}
+
+fn max_head(text: &str) -> Result<usize, String> {
+    size_within(text, 8 * KIB, MIB)
+}
+
+fn log_filter(text: &str) -> Result<Targets, String> {
+    text.parse()
+        .map_err(|_| "it must be a level such as info, or as info,tenantry::access=off".to_owned())
+}

@@ -1,0 +1,227 @@
+//! What the program does: checks a file, or serves. Everything that can be wrong with the
+//! configuration is found before the port is bound.
+
+use std::{
+    fs, io,
+    io::Write,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use tenantry_core::registry::{Parsed, Problem, Registry};
+use tokio::signal;
+
+use crate::{
+    GUEST,
+    engine::EngineKind,
+    limits, logging,
+    opts::ServeTask,
+    sandbox::Component,
+    server::{Server, Shutdown},
+    state::{MemoryLimiter, MemorySessions, MonotonicClock, State, StaticDirectory},
+};
+
+/// Why the program stopped, or never started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The tenants file cannot be read.
+    #[error("{}: the tenants file cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The tenants file has problems.
+    #[error("{}", report(path, problems))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// All of its problems.
+        problems: Vec<Problem>,
+    },
+    /// The sandboxes cannot be made.
+    #[error("the sandboxes cannot be made; --sandboxes and --threads say how many, and --engine native does without")]
+    Sandbox(#[source] wasmtime::Error),
+    /// The address cannot be listened on.
+    #[error("{address} cannot be listened on; --listen names another address")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Something failed while the server ran.
+    #[error("the server has stopped")]
+    Serve(#[source] io::Error),
+    /// Standard output is closed.
+    #[error("the address cannot be written to standard output")]
+    Output(#[source] io::Error),
+}
+
+impl Error {
+    /// What the program exits with: 2 where the configuration is wrong, 1 where the
+    /// machine is not as it should be.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unreadable { .. } | Self::Invalid { .. } => 2,
+            Self::Sandbox(_) | Self::Bind { .. } | Self::Serve(_) | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// A line for each problem, and one that counts them.
+fn report(path: &Path, problems: &[Problem]) -> String {
+    let file = path.display().to_string();
+    let mut report = String::new();
+    for problem in problems {
+        report += &format!("{}\n", problem.in_file(&file));
+    }
+    let s = if problems.len() == 1 { "" } else { "s" };
+    report + &format!("{file}: {} problem{s}", problems.len())
+}
+
+/// Reads a tenants file.
+///
+/// # Errors
+/// It cannot be read, or has problems, which are all named.
+pub fn read_tenants(path: &Path) -> Result<Parsed, Error> {
+    let text = fs::read(path).map_err(|source| Error::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    Registry::parse(&text).map_err(|problems| Error::Invalid {
+        path: path.to_owned(),
+        problems: problems.0,
+    })
+}
+
+/// Checks a tenants file: says on `out` what is odd about it, and how many tenants it has.
+///
+/// # Errors
+/// It cannot be read, or has problems, which are all named.
+pub fn check(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
+    let parsed = read_tenants(path)?;
+    let file = path.display().to_string();
+    let mut lines = String::new();
+    for warning in &parsed.warnings {
+        lines += &format!("{}\n", warning.in_file(&file));
+    }
+    lines += &format!("{file}: {parsed}\n");
+    out.write_all(lines.as_bytes()).map_err(Error::Output)
+}
+
+/// Serves until the program is told to stop.
+///
+/// # Errors
+/// The configuration is wrong, or the machine does not give what it asks for.
+pub fn serve(task: ServeTask) -> Result<(), Error> {
+    let ServeTask { server, rules, .. } = task;
+    let parsed = read_tenants(&task.tenants)?;
+    let _log = logging::start(task.log, task.log_filter);
+    let file = task.tenants.display().to_string();
+    for warning in &parsed.warnings {
+        tracing::warn!("{}", warning.in_file(&file));
+    }
+    let component = match task.engine {
+        EngineKind::Native => None,
+        EngineKind::Wasm => {
+            let component = Component::load(&GUEST, server.threads, task.sandbox);
+            Some(Arc::new(component.map_err(Error::Sandbox)?))
+        }
+    };
+    limits::raise_open_files(server.max_connections);
+    let tenants = parsed.registry.rows().len();
+    let clock = Arc::new(MonotonicClock::new());
+    let state = State {
+        tenants: Box::new(StaticDirectory::new(parsed.registry)),
+        sessions: Box::new(MemorySessions::new(tenants, rules, clock.clone())),
+        limiter: Box::new(MemoryLimiter::new(tenants, rules, clock)),
+    };
+
+    let no_address = |source| Error::Bind {
+        address: task.listen,
+        source,
+    };
+    let listener = TcpListener::bind(task.listen).map_err(no_address)?;
+    let address = listener.local_addr().map_err(no_address)?;
+    let server = Server::new(listener, server, Arc::new(state), component);
+    stop_on_signals(server.shutdown()).map_err(Error::Serve)?;
+    announce(address).map_err(Error::Output)?;
+    tracing::info!(%address, tenants, "listening");
+    server.run().map_err(Error::Serve)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn announce(address: std::net::SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{address}")?;
+    out.flush()
+}
+
+/// The first SIGTERM or ctrl-c stops the server gently, the second one at once.
+fn stop_on_signals(shutdown: Shutdown) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let watch = move || {
+        runtime.block_on(async move {
+            let Ok(mut signals) = Signals::new() else { return };
+            signals.next().await;
+            tracing::info!("stopping: open requests are answered; a second signal cuts them off");
+            shutdown.drain();
+            signals.next().await;
+            shutdown.now();
+        });
+    };
+    thread::Builder::new()
+        .name("tenantry-signals".to_owned())
+        .spawn(watch)
+        .map(drop)
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: signal::unix::Signal,
+    terminate: signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        // An error is no signal: wait for ever.
+        if signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The access log: one line for each request, and never what is in it.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use http::StatusCode;
+
+use crate::{engine::Answered, state};
+
+/// What the log says about one request.
+pub(super) struct Entry<'a> {
+    method: &'a http::Method,
+    path: &'a str,
+    start: Instant,
+    id: RequestId,
+    tenant: Option<Arc<state::Entry>>,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn new(method: &'a http::Method, path: &'a str, start: Instant) -> Self {
+        Self {
+            method,
+            path,
+            start,
+            id: RequestId::next(),
+            tenant: None,
+        }
+    }
+
+    /// Whose request it was; and where a sandbox failed, what it did.
+    pub(super) fn answered(&mut self, answered: &Answered) {
+        self.tenant.clone_from(&answered.tenant);
+        if let Some(fault) = &answered.fault {
+            let reason = chain(fault);
+            tracing::error!(
+                request_id = %self.id,
+                tenant = self.tenant_id(),
+                reason,
+                "a sandbox failed",
+            );
+        }
+    }
+
+    /// No answer was ready in time.
+    pub(super) fn timed_out(&self) {
+        tracing::error!(request_id = %self.id, "no answer was ready in time");
+    }
+
+    /// The request is answered.
+    pub(super) fn write(&self, status: StatusCode) {
+        tracing::info!(
+            target: "tenantry::access",
+            request_id = %self.id,
+            method = self.method.as_str(),
+            path = self.path,
+            tenant = self.tenant_id(),
+            status = status.as_u16(),
+            duration_us = self.start.elapsed().as_micros() as u64,
+        );
+    }
+
+    fn tenant_id(&self) -> Option<&str> {
+        self.tenant.as_ref().map(|entry| entry.packed.tenant().id)
+    }
+}
+
+/// An error and what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += ": ";
+        text += &error.to_string();
+        source = error.source();
+    }
+    text
+}
+
+/// Tells one request from every other: of this process by its number, of other processes
+/// by the number that the process took at random.
+#[derive(Clone, Copy)]
+struct RequestId {
+    process: u32,
+    request: u64,
+}
+
+impl RequestId {
+    fn next() -> Self {
+        static PROCESS: OnceLock<u32> = OnceLock::new();
+        static REQUESTS: AtomicU64 = AtomicU64::new(0);
+        Self {
+            // Without randomness, processes are not told apart; nothing else depends on it.
+            process: *PROCESS.get_or_init(|| getrandom::u32().unwrap_or_default()),
+            request: REQUESTS.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}-{:x}", self.process, self.request)
+    }
+}

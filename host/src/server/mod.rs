@@ -1,0 +1,146 @@
+//! The HTTP server: sockets, connections and requests; what is answered is the engine's.
+//!
+//! Each worker thread has a runtime of its own, which accepts from the shared listener and
+//! keeps a connection until its end, so that requests on different threads share no lock
+//! but the stores'. [`bind`], [`Server::run`] and [`Shutdown`] are separate: the caller
+//! binds, and the caller decides when to stop.
+
+mod accept;
+mod assets;
+mod body;
+mod connection;
+mod log;
+mod service;
+mod shutdown;
+mod timed;
+
+use std::{io, net::TcpListener, sync::Arc, thread, time::Duration};
+
+use tokio::sync::Semaphore;
+
+pub use self::shutdown::Shutdown;
+use crate::{engine::Engine, sandbox::Component, state::State};
+
+/// How the server treats connections and requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Worker threads.
+    pub threads: usize,
+    /// Bytes of a request's body; above, 413.
+    pub max_body: usize,
+    /// Bytes of a request's line and headers; above, 431.
+    pub max_head: usize,
+    /// Open connections; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// For a request's line and headers, from their first byte.
+    pub head_timeout: Duration,
+    /// For a request's body.
+    pub body_timeout: Duration,
+    /// For an answer to be ready, from the end of the request.
+    pub request_timeout: Duration,
+    /// For a client to take any part of an answer.
+    pub write_timeout: Duration,
+    /// Between requests, and before the first one.
+    pub idle_timeout: Duration,
+    /// For open requests to end once the server stops.
+    pub drain: Duration,
+}
+
+/// A bound server that does not run yet.
+pub struct Server {
+    listener: TcpListener,
+    settings: Settings,
+    state: Arc<State>,
+    component: Option<Arc<Component>>,
+    shutdown: Shutdown,
+}
+
+/// What the threads of a server share.
+struct Shared {
+    settings: Settings,
+    /// One permit for each connection that may be open.
+    connections: Arc<Semaphore>,
+    shutdown: Shutdown,
+}
+
+impl Server {
+    /// A server on a bound listener, with sandboxes of `component`, or, without one, with
+    /// the native engine.
+    #[must_use]
+    pub fn new(
+        listener: TcpListener,
+        settings: Settings,
+        state: Arc<State>,
+        component: Option<Arc<Component>>,
+    ) -> Self {
+        Self {
+            listener,
+            settings,
+            state,
+            component,
+            shutdown: Shutdown::new(),
+        }
+    }
+
+    /// Stops the server, from wherever.
+    #[must_use]
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Serves until it is shut down and every connection has ended or was given up.
+    ///
+    /// # Errors
+    /// A thread or its runtime could not be started; the server has stopped.
+    pub fn run(self) -> io::Result<()> {
+        let Self {
+            listener,
+            settings,
+            state,
+            component,
+            shutdown,
+        } = self;
+        listener.set_nonblocking(true)?;
+        let shared = Arc::new(Shared {
+            settings,
+            connections: Arc::new(Semaphore::new(settings.max_connections)),
+            shutdown: shutdown.clone(),
+        });
+        thread::scope(|scope| {
+            let mut workers = Vec::new();
+            for n in 0..settings.threads {
+                let worker = listener.try_clone().and_then(|listener| {
+                    let runtime = runtime()?;
+                    let (shared, state) = (Arc::clone(&shared), Arc::clone(&state));
+                    let component = component.clone();
+                    thread::Builder::new()
+                        .name(format!("tenantry-worker-{n}"))
+                        .spawn_scoped(scope, move || {
+                            let engine = Engine::new(state, component);
+                            runtime.block_on(accept::serve(listener, shared, engine))
+                        })
+                });
+                workers.push(worker.inspect_err(|_| shutdown.now())?);
+            }
+            drop(listener);
+            let maintenance = runtime().inspect_err(|_| shutdown.now())?;
+            maintenance.block_on(async {
+                tokio::select! {
+                    () = state.sessions.maintain() => {}
+                    () = shutdown.requested() => {}
+                }
+            });
+            for worker in workers {
+                match worker.join() {
+                    Ok(served) => served?,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}

@@ -1,0 +1,150 @@
+//! One request: from hyper's types to the contract's, and back.
+
+use std::{convert::Infallible, time::Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tenantry_core::contract::{self, Method, Request};
+
+use super::{
+    Settings, assets,
+    body::{self, Refusal},
+    log,
+    timed::Activity,
+};
+use crate::engine::{Answered, Engine};
+
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Answers the requests of one worker thread.
+pub(super) struct Service {
+    engine: Engine,
+    settings: Settings,
+}
+
+impl Service {
+    pub(super) fn new(engine: Engine, settings: Settings) -> Self {
+        Self { engine, settings }
+    }
+
+    /// Answers one request. There always is an answer.
+    pub(super) async fn handle(
+        &self,
+        request: http::Request<Incoming>,
+        activity: &Activity,
+    ) -> Result<Answer, Infallible> {
+        let start = Instant::now();
+        activity.request_begins();
+        let (head, incoming) = request.into_parts();
+        let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+        let method = Method::from(head.method.as_str());
+        let mut entry = log::Entry::new(&head.method, head.uri.path(), start);
+
+        if let Some(answer) = assets::answer(method, head.uri.path(), &head.headers) {
+            body::discard(incoming, &head.headers);
+            entry.write(answer.status());
+            activity.answer_begins();
+            return Ok(answer);
+        }
+        let body = if contract::wants_body(method, target) {
+            match body::read(incoming, &head.headers, &self.settings).await {
+                Ok(body) => body,
+                Err(refusal) => {
+                    let answer = refused(&refusal);
+                    entry.write(answer.status());
+                    activity.answer_begins();
+                    return Ok(answer);
+                }
+            }
+        } else {
+            body::discard(incoming, &head.headers);
+            Bytes::new()
+        };
+        let content_type = head.headers.get(header::CONTENT_TYPE);
+        let request = Request {
+            method,
+            target,
+            content_type: content_type.map(HeaderValue::as_bytes),
+            body: &body,
+        };
+        let answering = self.engine.answer(&request);
+        let answered = tokio::time::timeout(self.settings.request_timeout, answering).await;
+        let answered = answered.unwrap_or_else(|_| {
+            entry.timed_out();
+            Answered::from(contract::Response::unavailable())
+        });
+        entry.answered(&answered);
+        let answer = self.answer(answered.response).await;
+        entry.write(answer.status());
+        activity.answer_begins();
+        Ok(answer)
+    }
+
+    /// The answer as HTTP.
+    async fn answer(&self, response: contract::Response) -> Answer {
+        let mut answer = Response::new(Full::default());
+        let mut status = http::StatusCode::from_u16(response.status);
+        for (name, value) in response.headers() {
+            let value = match value {
+                std::borrow::Cow::Borrowed(value) => HeaderValue::from_str(value),
+                std::borrow::Cow::Owned(value) => HeaderValue::try_from(value),
+            };
+            match value {
+                Ok(value) => {
+                    let name = header::HeaderName::from_static(name);
+                    answer.headers_mut().append(name, value);
+                }
+                Err(_) => status = http::StatusCode::from_u16(0),
+            }
+        }
+        let head_only = response.head_only;
+        let body = self.engine.body(response.body).await;
+        let (Ok(status), Ok(body)) = (status, body) else {
+            // Nothing that the core answers comes here.
+            return internal_error();
+        };
+        *answer.status_mut() = status;
+        if head_only {
+            let length = HeaderValue::from(body.len());
+            answer.headers_mut().insert(header::CONTENT_LENGTH, length);
+        } else {
+            *answer.body_mut() = Full::new(body);
+        }
+        answer
+    }
+}
+
+fn internal_error() -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from_static(b"Internal Server Error")));
+    *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, text);
+    answer
+}
+
+/// What is answered to a body that is not read, or not to its end. The connection ends
+/// with it: what else comes is not a request.
+fn refused(refusal: &Refusal) -> Answer {
+    let (status, body): (_, &'static [u8]) = match refusal {
+        Refusal::TooLarge => (
+            http::StatusCode::PAYLOAD_TOO_LARGE,
+            br#"{"detail":"Request body too large"}"#,
+        ),
+        Refusal::TooSlow => (
+            http::StatusCode::REQUEST_TIMEOUT,
+            br#"{"detail":"Request body too slow"}"#,
+        ),
+        Refusal::Broken => (
+            http::StatusCode::BAD_REQUEST,
+            br#"{"detail":"There was an error parsing the body"}"#,
+        ),
+    };
+    let mut answer = Response::new(Full::new(Bytes::from_static(body)));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
