@@ -15,7 +15,7 @@ pub const GUEST_TARGET: &str = "wasm32-unknown-unknown";
 
 /// Bytes of a sandbox's memory at its start. More than a usual request needs, so that it
 /// never grows; what is not touched costs nothing.
-pub const INITIAL_MEMORY_BYTES: usize = 1 << 20;
+pub const INITIAL_MEMORY_BYTES: usize = 512 << 10;
 
 /// Bytes of the stack that a guest keeps in its memory, beside the one that the engine
 /// limits.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tenantry_component::{Precompiled, engine_config};
 use wasmtime::{
-    Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
     component::{HasSelf, Linker},
 };
 
@@ -108,6 +108,13 @@ impl Component {
 /// The settings that build script and server share, and those of the running engine.
 fn engine_settings(threads: usize, limits: &SandboxLimits) -> wasmtime::Config {
     let sandboxes = u32::try_from(threads * limits.max_per_thread).unwrap_or(u32::MAX);
+    // Where the system can say which pages were written, just those are cleared for the
+    // next sandbox; where it can't, all up to this bound are.
+    let keep_resident = if PoolingAllocationConfig::is_pagemap_scan_available() {
+        KEEP_MEMORY_BYTES
+    } else {
+        KEEP_RESIDENT_BYTES
+    };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(sandboxes)
         .total_core_instances(sandboxes.saturating_mul(CORE_INSTANCES))
@@ -119,9 +126,9 @@ fn engine_settings(threads: usize, limits: &SandboxLimits) -> wasmtime::Config {
         .max_tables_per_component(TABLES)
         .max_memory_size(limits.max_memory)
         .max_unused_warm_slots(sandboxes)
-        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
-        .table_keep_resident(KEEP_RESIDENT_BYTES)
-        .async_stack_keep_resident(KEEP_RESIDENT_BYTES);
+        .linear_memory_keep_resident(keep_resident)
+        .table_keep_resident(keep_resident)
+        .pagemap_scan(Enabled::Auto);
     let mut config = engine_config();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
@@ -136,6 +143,7 @@ const CORE_INSTANCES: u32 = 3;
 /// Tables in a component: the guest's, and that of its imports.
 const TABLES: u32 = 2;
 
-/// Bytes of a slot that are cleared by hand when it is used again; the rest is given back
-/// to the system, which costs a call.
-const KEEP_RESIDENT_BYTES: usize = 128 << 10;
+/// Bytes of a slot that are cleared by hand when it is used again, where the system can't
+/// tell which were written: those that a usual request uses. The rest is given back to the
+/// system, which costs a call and a page fault for each page that is used again.
+const KEEP_RESIDENT_BYTES: usize = 320 << 10;
