@@ -192,12 +192,12 @@ impl Response {
     /// `ratelimit` and `ratelimit-policy` follow draft-ietf-httpapi-ratelimit-headers-10:
     /// under the name `chat`, `q` chats in `w` seconds; `r` remain now, and in `t` seconds
     /// there is one more. Times are in whole seconds, rounded up.
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
         let allow = self.allow.map(|allow| ("allow", allow.as_str().into()));
         let content_type = self
             .content_type
             .map(|content_type| ("content-type", content_type.as_str().into()));
-        let location = self.location.as_deref();
+        let location = self.location.clone();
         let location = location.map(|location| ("location", location.into()));
         let retry_after = self
             .retry_after

@@ -4,41 +4,45 @@ use std::{io, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpStream,
-    task::{JoinSet, LocalSet},
+    runtime::{Builder, LocalOptions},
+    task::JoinSet,
 };
 
-use super::{Shared, connection, service::Service};
+use super::{Shared, activity::Activities, connection, service::Service};
 use crate::engine::Engine;
 
 /// After an error of accept, such as no more file descriptors, which would only come again
 /// if it were tried at once.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-pub(super) async fn serve(
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    engine: Engine,
-) -> io::Result<()> {
+/// Runs the calling thread as a worker until the server stops.
+pub(super) fn work(listener: TcpListener, shared: Arc<Shared>, engine: Engine) -> io::Result<()> {
+    // Everything of a connection stays on its thread.
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(serve(listener, shared, engine))
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>, engine: Engine) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let service = Rc::new(Service::new(engine, shared.settings));
-    let local = LocalSet::new();
-    local
-        .run_until(async move {
-            let mut connections = JoinSet::new();
-            tokio::select! {
-                () = accept_all(&listener, &shared, &service, &mut connections) => {}
-                () = shared.shutdown.requested() => {}
-            }
-            drop(listener);
-            // Each connection knows of the shutdown and ends after its answer.
-            let drained = async { while connections.join_next().await.is_some() {} };
-            tokio::select! {
-                () = drained => {}
-                () = tokio::time::sleep(shared.settings.drain) => {}
-                () = shared.shutdown.stopped() => {}
-            }
-        })
-        .await;
+    let activities = Rc::new(Activities::default());
+    let mut connections = JoinSet::new();
+    tokio::select! {
+        () = accept_all(&listener, &shared, &service, &activities, &mut connections) => {}
+        () = activities.watch(&shared.settings) => {}
+        () = shared.shutdown.requested() => {}
+    }
+    drop(listener);
+    activities.drain();
+    let drained = async { while connections.join_next().await.is_some() {} };
+    tokio::select! {
+        () = drained => {}
+        () = activities.watch(&shared.settings) => {}
+        () = tokio::time::sleep(shared.settings.drain) => {}
+        () = shared.shutdown.stopped() => {}
+    }
     Ok(())
 }
 
@@ -46,6 +50,7 @@ async fn accept_all(
     listener: &tokio::net::TcpListener,
     shared: &Arc<Shared>,
     service: &Rc<Service>,
+    activities: &Rc<Activities>,
     connections: &mut JoinSet<()>,
 ) {
     loop {
@@ -63,9 +68,10 @@ async fn accept_all(
         };
         prepare(&socket);
         while connections.try_join_next().is_some() {}
-        let (shared, service) = (Arc::clone(shared), Rc::clone(service));
+        let (service, activity) = (Rc::clone(service), activities.add());
+        let settings = shared.settings;
         connections.spawn_local(async move {
-            connection::serve(socket, &shared, &service).await;
+            connection::serve(socket, activity, &settings, &service).await;
             drop(permit);
         });
     }

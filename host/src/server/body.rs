@@ -7,7 +7,7 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
-use super::Settings;
+use super::{Settings, service::within};
 
 /// Why a body was not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,16 +36,15 @@ pub(super) async fn read(
         discard(body, headers);
         return Err(Refusal::TooLarge);
     }
-    let read = tokio::time::timeout(settings.body_timeout, collect(&mut body, settings.max_body));
-    match read.await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(refusal)) => {
+    match within(settings.body_timeout, collect(&mut body, settings.max_body)).await {
+        Some(Ok(bytes)) => Ok(bytes),
+        Some(Err(refusal)) => {
             if refusal == Refusal::TooLarge {
                 discard(body, headers);
             }
             Err(refusal)
         }
-        Err(_) => Err(Refusal::TooSlow),
+        None => Err(Refusal::TooSlow),
     }
 }
 

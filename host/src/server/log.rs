@@ -5,10 +5,10 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
 };
 
 use http::StatusCode;
+use tokio::time::Instant;
 
 use crate::{engine::Answered, state};
 

@@ -6,6 +6,7 @@
 //! binds, and the caller decides when to stop.
 
 mod accept;
+mod activity;
 mod assets;
 mod body;
 mod connection;
@@ -110,20 +111,19 @@ impl Server {
             let mut workers = Vec::new();
             for n in 0..settings.threads {
                 let worker = listener.try_clone().and_then(|listener| {
-                    let runtime = runtime()?;
                     let (shared, state) = (Arc::clone(&shared), Arc::clone(&state));
                     let component = component.clone();
                     thread::Builder::new()
                         .name(format!("tenantry-worker-{n}"))
                         .spawn_scoped(scope, move || {
-                            let engine = Engine::new(state, component);
-                            runtime.block_on(accept::serve(listener, shared, engine))
+                            accept::work(listener, shared, Engine::new(state, component))
                         })
                 });
                 workers.push(worker.inspect_err(|_| shutdown.now())?);
             }
             drop(listener);
-            let maintenance = runtime().inspect_err(|_| shutdown.now())?;
+            let maintenance = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let maintenance = maintenance.inspect_err(|_| shutdown.now())?;
             maintenance.block_on(async {
                 tokio::select! {
                     () = state.sessions.maintain() => {}
@@ -139,8 +139,4 @@ impl Server {
             Ok(())
         })
     }
-}
-
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

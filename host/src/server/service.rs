@@ -1,6 +1,13 @@
 //! One request: from hyper's types to the contract's, and back.
 
-use std::{convert::Infallible, time::Instant};
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
@@ -9,10 +16,11 @@ use hyper::body::Incoming;
 use tenantry_core::contract::{self, Method, Request};
 
 use super::{
-    Settings, assets,
+    Settings,
+    activity::Activity,
+    assets,
     body::{self, Refusal},
     log,
-    timed::Activity,
 };
 use crate::engine::{Answered, Engine};
 
@@ -35,8 +43,7 @@ impl Service {
         request: http::Request<Incoming>,
         activity: &Activity,
     ) -> Result<Answer, Infallible> {
-        let start = Instant::now();
-        activity.request_begins();
+        let start = activity.request_begins();
         let (head, incoming) = request.into_parts();
         let target = head.uri.path_and_query().map_or("", |target| target.as_str());
         let method = Method::from(head.method.as_str());
@@ -70,8 +77,8 @@ impl Service {
             body: &body,
         };
         let answering = self.engine.answer(&request);
-        let answered = tokio::time::timeout(self.settings.request_timeout, answering).await;
-        let answered = answered.unwrap_or_else(|_| {
+        let answered = within(self.settings.request_timeout, answering).await;
+        let answered = answered.unwrap_or_else(|| {
             entry.timed_out();
             Answered::from(contract::Response::unavailable())
         });
@@ -88,13 +95,12 @@ impl Service {
         let mut status = http::StatusCode::from_u16(response.status);
         for (name, value) in response.headers() {
             let value = match value {
-                std::borrow::Cow::Borrowed(value) => HeaderValue::from_str(value),
-                std::borrow::Cow::Owned(value) => HeaderValue::try_from(value),
+                Cow::Borrowed(value) => Ok(HeaderValue::from_static(value)),
+                Cow::Owned(value) => HeaderValue::try_from(value),
             };
             match value {
                 Ok(value) => {
-                    let name = header::HeaderName::from_static(name);
-                    answer.headers_mut().append(name, value);
+                    answer.headers_mut().append(header_name(name), value);
                 }
                 Err(_) => status = http::StatusCode::from_u16(0),
             }
@@ -113,6 +119,27 @@ impl Service {
             *answer.body_mut() = Full::new(body);
         }
         answer
+    }
+}
+
+/// The output of `future`, unless that takes longer than `time`. What is ready at once, as
+/// most is, needs no timer.
+pub(super) async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Some(output);
+    }
+    tokio::time::timeout(time, future).await.ok()
+}
+
+/// The names that the contract uses, known to be names.
+fn header_name(name: &'static str) -> header::HeaderName {
+    match name {
+        "content-type" => header::CONTENT_TYPE,
+        "allow" => header::ALLOW,
+        "location" => header::LOCATION,
+        "retry-after" => header::RETRY_AFTER,
+        other => header::HeaderName::from_static(other),
     }
 }
 

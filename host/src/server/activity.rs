@@ -1,0 +1,177 @@
+//! What each connection of a worker thread is doing, and since when.
+//!
+//! Nothing is set up for a request: connections write down what they do, and one task of
+//! the thread looks at all of them now and then. It closes those that have been silent for
+//! too long, and tells all of them when the server is to stop.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::Settings;
+
+/// What one connection is doing.
+#[derive(Debug)]
+pub(super) struct Activity {
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    order: Cell<Order>,
+    waker: RefCell<Option<Waker>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Between requests, and before the first one.
+    Idle,
+    /// A request's line and headers are coming in.
+    Head,
+    /// A request is in the service's hands, which times it.
+    Busy,
+    /// An answer is on its way out.
+    Answering,
+    /// The client takes no more of an answer for now.
+    Stalled,
+}
+
+/// What a connection is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Whatever it does.
+    Go,
+    /// To end after the request that it is in, if it is in one.
+    Drain,
+    /// To end at once, for a timeout of that name.
+    Close(&'static str),
+}
+
+impl Activity {
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(Instant::now());
+    }
+
+    /// Bytes have come, or the end of them.
+    pub(super) fn has_read(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// A request's head is complete. Returns when it began to come.
+    pub(super) fn request_begins(&self) -> Instant {
+        // The head of a request that was sent behind another one was read with that.
+        if self.phase.get() == Phase::Idle {
+            self.since.set(Instant::now());
+        }
+        self.phase.set(Phase::Busy);
+        self.since.get()
+    }
+
+    /// The answer is ready to be sent.
+    pub(super) fn answer_begins(&self) {
+        self.phase.set(Phase::Answering);
+    }
+
+    /// A write was tried.
+    pub(super) fn has_written(&self, is_stalled: bool) {
+        match (is_stalled, self.phase.get()) {
+            (true, Phase::Answering) => self.enter(Phase::Stalled),
+            (false, Phase::Stalled) => self.phase.set(Phase::Answering),
+            _ => {}
+        }
+    }
+
+    /// All that was written is on its way. hyper does this when an answer is complete.
+    pub(super) fn has_flushed(&self) {
+        if self.phase.get() == Phase::Answering {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// What the connection is told to do; its task is woken when that changes.
+    pub(super) fn order(&self, cx: &Context<'_>) -> Order {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        self.order.get()
+    }
+
+    fn tell(&self, order: Order) {
+        self.order.set(order);
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn timeout(&self, settings: &Settings) -> Option<(Duration, &'static str)> {
+        match self.phase.get() {
+            Phase::Idle => Some((settings.idle_timeout, "idle")),
+            Phase::Head => Some((settings.head_timeout, "head")),
+            Phase::Stalled => Some((settings.write_timeout, "write")),
+            Phase::Busy | Phase::Answering => None,
+        }
+    }
+}
+
+/// The connections of one worker thread.
+#[derive(Debug, Default)]
+pub(super) struct Activities {
+    all: RefCell<Vec<Weak<Activity>>>,
+    is_draining: Cell<bool>,
+}
+
+impl Activities {
+    /// A connection that begins now.
+    pub(super) fn add(&self) -> Rc<Activity> {
+        let order = if self.is_draining.get() { Order::Drain } else { Order::Go };
+        let activity = Rc::new(Activity {
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(Instant::now()),
+            order: Cell::new(order),
+            waker: RefCell::new(None),
+        });
+        self.all.borrow_mut().push(Rc::downgrade(&activity));
+        activity
+    }
+
+    /// Closes silent connections, for ever. They live for up to a twentieth of the
+    /// shortest timeout longer than they should.
+    pub(super) async fn watch(&self, settings: &Settings) {
+        let shortest = settings
+            .idle_timeout
+            .min(settings.head_timeout)
+            .min(settings.write_timeout);
+        let pause = (shortest / 20).clamp(Duration::from_millis(5), Duration::from_secs(1));
+        loop {
+            tokio::time::sleep(pause).await;
+            let now = Instant::now();
+            self.for_each(|activity| {
+                if let Some((timeout, name)) = activity.timeout(settings)
+                    && now.duration_since(activity.since.get()) >= timeout
+                {
+                    activity.tell(Order::Close(name));
+                }
+            });
+        }
+    }
+
+    /// Tells every connection to end after the request that it is in.
+    pub(super) fn drain(&self) {
+        self.is_draining.set(true);
+        self.for_each(|activity| activity.tell(Order::Drain));
+    }
+
+    /// Looks at every connection that lives, and forgets the others.
+    fn for_each(&self, mut look: impl FnMut(&Activity)) {
+        self.all.borrow_mut().retain(|activity| {
+            let activity = activity.upgrade();
+            activity.inspect(|activity| look(activity)).is_some()
+        });
+    }
+}
