@@ -24,7 +24,11 @@ pub(crate) fn reply(tenant: &Tenant<'_>, message: &str) -> String {
             for part in ["You said: '", said, "'. Here's it reversed: '"] {
                 reply.push_str(part);
             }
-            reply.extend(said.chars().rev());
+            if said.is_ascii() {
+                reply.extend(said.bytes().rev().map(char::from));
+            } else {
+                reply.extend(said.chars().rev());
+            }
             reply.push('\'');
         }
         ReplyStyle::Upper => {

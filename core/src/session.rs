@@ -50,19 +50,39 @@ impl SessionId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
-        let mut id = 0_u128;
-        for (at, byte) in text.iter().enumerate() {
-            let digit = match (at, byte) {
-                (8 | 13 | 18 | 23, b'-') => continue,
-                (8 | 13 | 18 | 23, _) => return None,
-                (_, b'0'..=b'9') => byte - b'0',
-                (_, b'a'..=b'f') => byte - b'a' + 10,
-                _ => return None,
-            };
-            id = id << 4 | u128::from(digit);
+        if [text[8], text[13], text[18], text[23]] != [b'-'; 4] {
+            return None;
         }
-        Some(Self((id >> 64) as u64, id as u64))
+        let mut digits = [0; 32];
+        for (start, end, from) in [(0, 8, 0), (8, 12, 9), (12, 16, 14), (16, 20, 19), (20, 32, 24)] {
+            digits[start..end].copy_from_slice(&text[from..from + end - start]);
+        }
+        let mut words = [0; 4];
+        for (word, eight) in words.iter_mut().zip(digits.as_chunks().0) {
+            *word = u64::from(hex_value(*eight)?);
+        }
+        let [a, b, c, d] = words;
+        Some(Self(a << 32 | b, c << 32 | d))
     }
+}
+
+/// The value of eight hexadecimal digits in lower case, worked out for all at once.
+fn hex_value(digits: [u8; 8]) -> Option<u32> {
+    const ONES: u64 = u64::MAX / 0xff;
+    const TOPS: u64 = ONES << 7;
+    let text = u64::from_be_bytes(digits);
+    // Per byte, with the top bit to spare: whether it is at least `from`.
+    let at_least = |word: u64, from: u8| (word | TOPS).wrapping_sub(ONES * u64::from(from)) & TOPS;
+    let is_digit = at_least(text, b'0') & !at_least(text, b'9' + 1);
+    let is_letter = at_least(text, b'a') & !at_least(text, b'f' + 1);
+    if text & TOPS != 0 || is_digit | is_letter != TOPS {
+        return None;
+    }
+    // `a` is 0x61: its low half, and nine.
+    let halves = (text & (ONES * 0xf)) + (is_letter >> 7) * 9;
+    let bytes = (halves | halves >> 4) & 0x00ff_00ff_00ff_00ff;
+    let pairs = (bytes | bytes >> 8) & 0x0000_ffff_0000_ffff;
+    Some((pairs | pairs >> 16) as u32)
 }
 
 impl fmt::Display for SessionId {
