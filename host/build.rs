@@ -15,7 +15,14 @@ fn main() -> ExitCode {
         println!("cargo::error=the documentation's scripts and styles: {error}");
         return ExitCode::FAILURE;
     }
-    tenantry_component::build::run("tenantry-guest", "guest", Path::new("wit"))
+    let inputs = [
+        "wit",
+        "guest/Cargo.toml",
+        "../core/Cargo.toml",
+        "../Cargo.toml",
+        "../Cargo.lock",
+    ];
+    tenantry_component::build::run("tenantry-guest", "guest", &inputs.map(Path::new))
 }
 
 /// Writes the files that /docs and /redoc load, compressed. They come with the crate

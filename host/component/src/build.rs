@@ -56,8 +56,8 @@ pub enum Error {
 
 /// A build script's whole work: [`build`], with an error shown as cargo shows errors.
 #[must_use]
-pub fn run(package: &str, name: &str, wit_dir: &Path) -> ExitCode {
-    match build(package, name, wit_dir) {
+pub fn run(package: &str, name: &str, inputs: &[&Path]) -> ExitCode {
+    match build(package, name, inputs) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mut message = error.to_string();
@@ -75,8 +75,9 @@ pub fn run(package: &str, name: &str, wit_dir: &Path) -> ExitCode {
 /// Builds the guest `package` and writes, into cargo's `OUT_DIR`, `NAME.wasm`, the
 /// component, and `NAME.cwasm`, the same compiled for the target's baseline processor,
 /// for [`Precompiled`](crate::Precompiled). Tells cargo to do so again when one of its
-/// sources, or something in `wit_dir`, changes.
-fn build(package: &str, name: &str, wit_dir: &Path) -> Result<(), Error> {
+/// Rust sources changes, or one of `inputs`, which are whatever else matters: manifests,
+/// the lock file, the world.
+fn build(package: &str, name: &str, inputs: &[&Path]) -> Result<(), Error> {
     let out_dir = PathBuf::from(variable("OUT_DIR")?);
     let module = compile(package, &out_dir)?;
     let sources = read(&module.with_extension("d"))?;
@@ -84,7 +85,9 @@ fn build(package: &str, name: &str, wit_dir: &Path) -> Result<(), Error> {
     for source in dependencies(&sources) {
         println(&format!("cargo::rerun-if-changed={source}"));
     }
-    println(&format!("cargo::rerun-if-changed={}", wit_dir.display()));
+    for path in inputs {
+        println(&format!("cargo::rerun-if-changed={}", path.display()));
+    }
 
     let not_a_component = |source| Error::Component {
         package: package.to_owned(),
