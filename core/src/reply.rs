@@ -24,11 +24,7 @@ pub(crate) fn reply(tenant: &Tenant<'_>, message: &str) -> String {
             for part in ["You said: '", said, "'. Here's it reversed: '"] {
                 reply.push_str(part);
             }
-            if said.is_ascii() {
-                reply.extend(said.bytes().rev().map(char::from));
-            } else {
-                reply.extend(said.chars().rev());
-            }
+            push_reversed(&mut reply, said);
             reply.push('\'');
         }
         ReplyStyle::Upper => {
@@ -42,6 +38,17 @@ pub(crate) fn reply(tenant: &Tenant<'_>, message: &str) -> String {
         }
     }
     reply
+}
+
+/// Appends the code points of `text` in reverse order.
+fn push_reversed(out: &mut String, text: &str) {
+    if text.is_ascii() {
+        // Byte by byte, which is faster.
+        let reversed = text.bytes().rev().collect();
+        out.push_str(&String::from_utf8(reversed).unwrap_or_default());
+    } else {
+        out.extend(text.chars().rev());
+    }
 }
 
 #[cfg(test)]

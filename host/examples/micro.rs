@@ -18,7 +18,7 @@ fn main() {
         let engines = [("native", Engine::new(state.clone(), None)), ("tenant", Engine::new(state.clone(), Some(c1))), ("request", Engine::new(state.clone(), Some(c2)))];
         let mut bodies = vec![];
         for (_, e) in &engines {
-            let r = e.answer(&Request{method: tenantry_core::contract::Method::Post,target:"/session",content_type:Some(b"application/json"),body:b"{\"tenant_id\":\"acme\"}"}).await;
+            let r = e.answer(&Request{method: tenantry_core::contract::Method::Post,target:"/session",content_type:Some(b"application/json"),body: tenantry_core::contract::Payload::Text("{\"tenant_id\":\"acme\"}")}).await;
             if let Some(f) = &r.fault { println!("{f:?}"); }
             let b = e.body(r.response.body).await.unwrap();
             let s = String::from_utf8_lossy(&b).to_string();
@@ -30,7 +30,7 @@ fn main() {
                 for (label, m, t, b, st) in [("404", tenantry_core::contract::Method::Get, "/nope", "", 404u16), ("403?", tenantry_core::contract::Method::Post, "/chat", "{\"tenant_id\":\"acme\",\"session_id\":\"x\",\"message\":\"hello from acme\"}", 404)] {
                     let n = if std::env::var("K").is_ok_and(|k| k != label) {0} else if *name=="request" {2_000} else {n_iter()}; let t0 = Instant::now();
                     for _ in 0..n {
-                        let r = e.answer(&Request{method:m,target:t,content_type:Some(b"application/json"),body:b.as_bytes()}).await;
+                        let r = e.answer(&Request{method:m,target:t,content_type:Some(b"application/json"),body:b.as_bytes().into()}).await;
                         assert_eq!(r.response.status, st);
                     }
                     if round>0 { print!("{name} {label} {:.0} ns  ", t0.elapsed().as_nanos() as f64 / n as f64); }
@@ -38,7 +38,7 @@ fn main() {
                 let n = if std::env::var("K").is_ok_and(|k| k != "chat") {0} else {n_iter()};
                 let t = Instant::now();
                 for _ in 0..n {
-                    let r = e.answer(&Request{method: tenantry_core::contract::Method::Post,target:"/chat",content_type:Some(b"application/json"),body:body.as_bytes()}).await;
+                    let r = e.answer(&Request{method: tenantry_core::contract::Method::Post,target:"/chat",content_type:Some(b"application/json"),body:body.as_bytes().into()}).await;
                     assert_eq!(r.response.status, 200);
                 }
                 if round>0 { print!("{name} {:.0} ns  ", t.elapsed().as_nanos() as f64 / n as f64); }

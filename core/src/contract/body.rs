@@ -1,6 +1,6 @@
 //! From a body to fields, or to the reason why not.
 
-use super::{Request, Text, fields};
+use super::{Payload, Request, Text, fields};
 use crate::{
     json::{self, Document, Value},
     python,
@@ -32,19 +32,17 @@ pub(super) fn read<'a, const N: usize>(
     names: &'static [&'static str; N],
 ) -> Result<fields::Fields<'a, N>, Refusal<'a>> {
     if !request.content_type.is_none_or(is_json) {
-        return Err(match core::str::from_utf8(request.body) {
-            Ok("") => Refusal::Missing,
-            Ok(text) => Refusal::OtherType(Some(text)),
-            Err(_) => Refusal::OtherType(None),
+        return Err(match request.body {
+            Payload::EMPTY => Refusal::Missing,
+            Payload::Text(text) => Refusal::OtherType(Some(text)),
+            Payload::Bytes(_) => Refusal::OtherType(None),
         });
     }
-    if request.body.is_empty() {
-        return Err(Refusal::Missing);
-    }
-    if is_utf16_or_32(request.body) {
-        return Err(Refusal::Unreadable);
-    }
-    let text = core::str::from_utf8(request.body).map_err(|_| Refusal::Unreadable)?;
+    let text = match request.body {
+        Payload::EMPTY => return Err(Refusal::Missing),
+        Payload::Text(text) if !is_utf16_or_32(text.as_bytes()) => text,
+        _ => return Err(Refusal::Unreadable),
+    };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some(fields) = fields::read(text, names) {
         return Ok(fields);
@@ -101,11 +99,10 @@ fn is_json(content_type: &[u8]) -> bool {
     main.eq_ignore_ascii_case(b"application") && (sub == b"json" || sub.ends_with(b"+json"))
 }
 
-/// Whether `json.loads` would take the bytes for UTF-16 or UTF-32: a byte order mark, or
-/// zero bytes where those have them.
+/// Whether `json.loads` would take UTF-8 text for UTF-16 or UTF-32: zero bytes stand where
+/// those have them. (Their byte order marks are not UTF-8.)
 fn is_utf16_or_32(body: &[u8]) -> bool {
     match body {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
         [a, b] | [a, b, _, _, ..] => *a == 0 || *b == 0,
         _ => false,
     }

@@ -35,7 +35,36 @@ pub struct Request<'a> {
     /// The value of the first `content-type` header.
     pub content_type: Option<&'a [u8]>,
     /// The whole body; empty where [`wants_body`] says no.
-    pub body: &'a [u8],
+    pub body: Payload<'a>,
+}
+
+/// The body of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// Text, known to be UTF-8.
+    Text(&'a str),
+    /// Bytes that are not UTF-8.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> From<&'a [u8]> for Payload<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        core::str::from_utf8(bytes).map_or(Self::Bytes(bytes), Self::Text)
+    }
+}
+
+impl<'a> Payload<'a> {
+    /// No body.
+    pub const EMPTY: Self = Self::Text("");
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
 }
 
 /// A request's method, as far as the contract tells them apart.

@@ -15,7 +15,7 @@ proptest! {
             method: Method::from(&*method),
             target: &target,
             content_type: content_type.as_deref(),
-            body: &body,
+            body: (&*body).into(),
         };
         let reply = reply(Native::limited(std::time::Duration::ZERO, 3).handle(&request));
         prop_assert!(reply.status < 500, "{}", reply.status);

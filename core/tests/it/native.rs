@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tenantry_conformance::{Exchange, Outcome, Reply, Runner, TENANTS, Wire};
 use tenantry_core::{
-    contract::{Body, Method, Request, Response, wants_body},
+    contract::{Body, Method, Payload, Request, Response, wants_body},
     memory::{Memory, Settings},
     registry::Registry,
     session::Lifetime,
@@ -74,7 +74,7 @@ impl Native {
             method,
             target: &exchange.target,
             content_type: exchange.header("content-type"),
-            body: if wants_body { body } else { b"" },
+            body: if wants_body { body.into() } else { Payload::EMPTY },
         };
         reply(self.handle(&request))
     }

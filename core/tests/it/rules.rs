@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use tenantry_conformance::{Wire, cases};
 use tenantry_core::{
-    contract::{self, Body, Method, Request, Response},
+    contract::{self, Body, Method, Payload, Request, Response},
     limit::Admission,
     session::SessionId,
     tenancy::{OpenError, Owner, Tenancy, Unavailable},
@@ -73,7 +73,7 @@ fn post<'a>(target: &'a str, body: &'a str) -> Request<'a> {
         method: Method::Post,
         target,
         content_type: None,
-        body: body.as_bytes(),
+        body: Payload::Text(body),
     }
 }
 
@@ -162,7 +162,7 @@ fn a_request_in_the_wrong_scope_is_a_500_and_never_an_answer() {
         method: Method::Get,
         target: "/",
         content_type: None,
-        body: b"",
+        body: Payload::EMPTY,
     };
     for request in [
         post("/session", OPEN),
@@ -218,7 +218,7 @@ fn a_redirect_goes_to_a_known_path_and_keeps_the_query() {
             method: Method::Other,
             target,
             content_type: None,
-            body: b"",
+            body: Payload::EMPTY,
         };
         let response = contract::handle(&request, &mut Scope::of(None));
         let status = if location.is_some() { 307 } else { 404 };
@@ -264,7 +264,7 @@ fn the_api_is_described_in_full() {
         method: Method::Get,
         target: "/openapi.json",
         content_type: None,
-        body: b"",
+        body: Payload::EMPTY,
     };
     let response = contract::handle(&request, &mut Scope::of(None));
     let api: serde_json::Value = serde_json::from_str(&text(&response)).expect("JSON");
@@ -358,7 +358,7 @@ proptest! {
             method: Method::from(&*method),
             target: &target,
             content_type: content_type.as_deref(),
-            body: &body,
+            body: (&*body).into(),
         };
         for tenant in ["acme", "globex"] {
             let response = contract::handle(&request, &mut Scope::of(tenant));

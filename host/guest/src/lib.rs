@@ -30,7 +30,7 @@ use bindings::{
     wasi::random::random::get_random_u64,
 };
 use tenantry_core::{
-    contract::{self, Allow, Body, ContentType, Method, Response},
+    contract::{self, Allow, Body, ContentType, Method, Payload, Response},
     limit::{Admission, Quota},
     session::SessionId,
     tenancy::{OpenError, Owner, Tenancy, Unavailable},
@@ -113,7 +113,7 @@ fn quota(quota: scope::Quota) -> Quota {
 }
 
 fn from_wit(call: &wit::Call) -> (Option<Tenant<'_>>, contract::Request<'_>) {
-    let texts = Texts(&call.texts);
+    let texts = &call.texts;
     let row_end = call.row.map_or(0, |row| row.ends.4);
     let tenant = call.row.map(|row| {
         let (id, name, welcome, model, tag) = row.ends;
@@ -122,7 +122,7 @@ fn from_wit(call: &wit::Call) -> (Option<Tenant<'_>>, contract::Request<'_>) {
             wit::ReplyStyle::Upper => ReplyStyle::Upper,
             wit::ReplyStyle::Ack => ReplyStyle::Ack,
         };
-        unpacked(texts.str(0, tag), [id, name, welcome, model, tag], style)
+        unpacked(text(texts, 0, tag), [id, name, welcome, model, tag], style)
     });
     let target_end = call.target_end;
     let body_start = call.content_type_end.unwrap_or(target_end);
@@ -133,24 +133,36 @@ fn from_wit(call: &wit::Call) -> (Option<Tenant<'_>>, contract::Request<'_>) {
             wit::Method::Post => Method::Post,
             wit::Method::Other => Method::Other,
         },
-        target: texts.str(row_end, target_end),
-        content_type: call.content_type_end.map(|end| texts.bytes(target_end, end)),
-        body: texts.bytes(body_start, call.texts.len() as u32),
+        target: text(texts, row_end, target_end),
+        content_type: call.content_type_end.map(|end| bytes(texts, target_end, end)),
+        body: match texts {
+            wit::Texts::Utf8(texts) => {
+                Payload::Text(texts.get(body_start as usize..).unwrap_or_default())
+            }
+            wit::Texts::Bytes(texts) => {
+                Payload::from(texts.get(body_start as usize..).unwrap_or_default())
+            }
+        },
     };
     (tenant, request)
 }
 
-/// The texts of a call; what is outside of them is empty.
-struct Texts<'a>(&'a [u8]);
-
-impl<'a> Texts<'a> {
-    fn bytes(&self, start: u32, end: u32) -> &'a [u8] {
-        self.0.get(start as usize..end as usize).unwrap_or_default()
+/// A part of the texts that is text; empty where there is none.
+fn text(texts: &wit::Texts, start: u32, end: u32) -> &str {
+    match texts {
+        wit::Texts::Utf8(texts) => texts.get(start as usize..end as usize),
+        wit::Texts::Bytes(_) => std::str::from_utf8(bytes(texts, start, end)).ok(),
     }
+    .unwrap_or_default()
+}
 
-    fn str(&self, start: u32, end: u32) -> &'a str {
-        std::str::from_utf8(self.bytes(start, end)).unwrap_or_default()
-    }
+/// A part of the texts; empty where there is none.
+fn bytes(texts: &wit::Texts, start: u32, end: u32) -> &[u8] {
+    let texts = match texts {
+        wit::Texts::Utf8(texts) => texts.as_bytes(),
+        wit::Texts::Bytes(texts) => texts,
+    };
+    texts.get(start as usize..end as usize).unwrap_or_default()
 }
 
 fn to_wit(response: Response) -> wit::Response {

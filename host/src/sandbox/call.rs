@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tenantry_core::{
-    contract::{Allow, Body, ContentType, Method, Request, Response},
+    contract::{Allow, Body, ContentType, Method, Payload, Request, Response},
     limit::Quota,
     tenant::{PackedTenant, ReplyStyle},
 };
@@ -138,33 +138,42 @@ fn ticks(deadline: Duration) -> u32 {
 
 /// A request as it goes into a sandbox, with the row of the sandbox's tenant.
 struct Call {
-    texts: Vec<u8>,
+    texts: Texts,
     row: Option<wit::Row>,
     method: wit::Method,
     target_end: u32,
     content_type_end: Option<u32>,
 }
 
+enum Texts {
+    Utf8(String),
+    Bytes(Vec<u8>),
+}
+
 impl Call {
     fn new(tenant: Option<&PackedTenant>, request: &Request<'_>) -> Self {
-        let row_texts = tenant.map_or("", PackedTenant::texts);
-        let content_type = request.content_type;
-        let mut texts = Vec::with_capacity(
-            row_texts.len()
-                + request.target.len()
-                + content_type.map_or(0, <[u8]>::len)
-                + request.body.len(),
-        );
-        texts.extend_from_slice(row_texts.as_bytes());
-        texts.extend_from_slice(request.target.as_bytes());
+        let row = tenant.map_or("", PackedTenant::texts);
+        let target = request.target;
+        let body = request.body;
+        let content_type = request.content_type.unwrap_or_default();
+        let target_end = row.len() + target.len();
+        let content_type_end = target_end + content_type.len();
+        let bytes = content_type_end + body.as_bytes().len();
+        let texts = match (str::from_utf8(content_type), body) {
+            (Ok(content_type), Payload::Text(body)) => {
+                let mut texts = String::with_capacity(bytes);
+                for text in [row, target, content_type, body] {
+                    texts.push_str(text);
+                }
+                Texts::Utf8(texts)
+            }
+            _ => {
+                let parts = [row.as_bytes(), target.as_bytes(), content_type, body.as_bytes()];
+                Texts::Bytes(parts.concat())
+            }
+        };
         // Every part is bounded far below 4 GiB; what does not fit is no text's end.
-        let end = |texts: &Vec<u8>| u32::try_from(texts.len()).unwrap_or(u32::MAX);
-        let target_end = end(&texts);
-        let content_type_end = content_type.map(|content_type| {
-            texts.extend_from_slice(content_type);
-            end(&texts)
-        });
-        texts.extend_from_slice(request.body);
+        let end = |end: usize| u32::try_from(end).unwrap_or(u32::MAX);
         Self {
             texts,
             row: tenant.map(|tenant| {
@@ -184,14 +193,17 @@ impl Call {
                 Method::Post => wit::Method::Post,
                 Method::Other => wit::Method::Other,
             },
-            target_end,
-            content_type_end,
+            target_end: end(target_end),
+            content_type_end: request.content_type.map(|_| end(content_type_end)),
         }
     }
 
     fn to_wit(&self) -> wit::Call<'_> {
         wit::Call {
-            texts: &self.texts,
+            texts: match &self.texts {
+                Texts::Utf8(texts) => wit::Texts::Utf8(texts),
+                Texts::Bytes(texts) => wit::Texts::Bytes(texts),
+            },
             row: self.row,
             method: self.method,
             target_end: self.target_end,

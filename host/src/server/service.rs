@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tenantry_core::contract::{self, Method, Request};
+use tenantry_core::contract::{self, Method, Payload, Request};
 
 use super::{
     Settings,
@@ -74,7 +74,7 @@ impl Service {
             method,
             target,
             content_type: content_type.map(HeaderValue::as_bytes),
-            body: &body,
+            body: Payload::from(&*body),
         };
         let answering = self.engine.answer(&request);
         let answered = within(self.settings.request_timeout, answering).await;
