@@ -12,16 +12,18 @@
 
 mod answer;
 mod body;
-mod fields;
 mod refusal;
 mod response;
 mod route;
 
-use alloc::{borrow::Cow, string::String};
+use alloc::string::String;
 
 pub use response::{Allow, Body, ContentType, Response, tenant_list};
 
-use self::{body::Refusal, fields::Fields, route::Route};
+use self::{
+    body::{Fields, Refusal},
+    route::Route,
+};
 use crate::tenancy::Tenancy;
 
 /// A request, as far as the contract looks at it.
@@ -188,6 +190,3 @@ pub fn wants_body(method: Method, target: &str) -> bool {
         Route::Fixed(_) => false,
     }
 }
-
-/// A decoded string of a request, or a part of the request itself.
-type Text<'a> = Cow<'a, str>;

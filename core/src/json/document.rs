@@ -40,7 +40,11 @@ impl<'a> Document<'a> {
 
     fn node(&self, index: usize) -> Node {
         let end = self.text.len() as u32;
-        let nothing = Node { start: end, end };
+        let nothing = Node {
+            start: end,
+            end,
+            has_escapes: false,
+        };
         self.nodes.get(index).copied().unwrap_or(nothing)
     }
 }
@@ -108,9 +112,17 @@ impl<'a, 'd> Value<'a, 'd> {
     /// The string, decoded; `None` of anything else.
     #[must_use]
     pub fn as_str(self) -> Option<Cow<'a, str>> {
-        let quoted = self.scalar();
-        let inside = quoted.strip_prefix('"')?.strip_suffix('"')?;
-        Some(unescape(inside))
+        if self.first_byte() != b'"' {
+            return None;
+        }
+        let Node {
+            start,
+            end,
+            has_escapes,
+        } = self.document.node(self.index);
+        let inside = start as usize + 1..end as usize - 1;
+        let inside = self.document.text.get(inside).unwrap_or_default();
+        Some(if has_escapes { unescape(inside).into() } else { inside.into() })
     }
 
     /// The number, where it is an integer that fits; `None` of anything else.
@@ -255,13 +267,9 @@ fn push_number(out: &mut Vec<u8>, text: &str) {
 }
 
 /// What the inside of a string literal stands for. The scanner has checked it.
-fn unescape(inside: &str) -> Cow<'_, str> {
-    let Some(first) = inside.find('\\') else {
-        return Cow::Borrowed(inside);
-    };
+fn unescape(inside: &str) -> String {
     let mut text = String::with_capacity(inside.len());
-    text.push_str(&inside[..first]);
-    let mut rest = inside[first..].chars();
+    let mut rest = inside.chars();
     while let Some(c) = rest.next() {
         if c != '\\' {
             text.push(c);
@@ -278,7 +286,7 @@ fn unescape(inside: &str) -> Cow<'_, str> {
             None => break,
         });
     }
-    Cow::Owned(text)
+    text
 }
 
 /// The character of a `\u` escape, or of two that are a surrogate pair, behind the `u`.

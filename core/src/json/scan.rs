@@ -8,7 +8,7 @@
 
 use alloc::vec::Vec;
 
-use super::{MAX_DEPTH, MAX_INTEGER_DIGITS};
+use super::{MAX_DEPTH, MAX_INTEGER_DIGITS, special_at};
 
 /// Why a text is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,8 @@ pub(super) struct Node {
     /// Of a string, number or word: the offset behind its last byte. Of a container: the
     /// index of the first node that is not inside it.
     pub(super) end: u32,
+    /// It is a string with escape sequences.
+    pub(super) has_escapes: bool,
 }
 
 /// Scans `text`, which is at most `u32::MAX` bytes long, into nodes in the order of the
@@ -56,7 +58,8 @@ pub(super) fn scan(text: &str) -> Result<Vec<Node>, Error> {
     let mut scanner = Scanner {
         text: text.as_bytes(),
         at: 0,
-        nodes: Vec::new(),
+        // Enough for a request.
+        nodes: Vec::with_capacity(16),
         not_json: None,
     };
     match (scanner.document(), scanner.not_json) {
@@ -139,7 +142,7 @@ impl Scanner<'_> {
                         node: self.nodes.len(),
                         is_object,
                     });
-                    self.push_node(self.at, 0);
+                    self.push_node(self.at, 0, false);
                     self.at += 1;
                     self.skip_blanks();
                     if !self.take(if is_object { b'}' } else { b']' }) {
@@ -178,11 +181,12 @@ impl Scanner<'_> {
         }
     }
 
-    fn push_node(&mut self, start: usize, end: usize) {
+    fn push_node(&mut self, start: usize, end: usize, has_escapes: bool) {
         // `Document::parse` has made sure that offsets fit.
         self.nodes.push(Node {
             start: start as u32,
             end: end as u32,
+            has_escapes,
         });
     }
 
@@ -209,18 +213,23 @@ impl Scanner<'_> {
 
     fn string(&mut self) -> Result<(), Stop> {
         let start = self.at;
+        let mut has_escapes = false;
         self.at += 1;
         loop {
-            match self.peek() {
-                None => return Err(fault(UNTERMINATED, start)),
-                Some(b'"') => break,
-                Some(b'\\') => self.escape(start)?,
-                Some(0..=0x1f) => return Err(fault(CONTROL_CHARACTER, self.at)),
-                Some(_) => self.at += 1,
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            let special = special_at(rest).ok_or_else(|| fault(UNTERMINATED, start))?;
+            self.at += special;
+            match rest[special] {
+                b'"' => break,
+                b'\\' => {
+                    has_escapes = true;
+                    self.escape(start)?;
+                }
+                _ => return Err(fault(CONTROL_CHARACTER, self.at)),
             }
         }
         self.at += 1;
-        self.push_node(start, self.at);
+        self.push_node(start, self.at, has_escapes);
         Ok(())
     }
 
@@ -280,7 +289,7 @@ impl Scanner<'_> {
         for word in ["null", "true", "false"] {
             if rest.starts_with(word.as_bytes()) {
                 self.at += word.len();
-                self.push_node(start, self.at);
+                self.push_node(start, self.at, false);
                 return Ok(());
             }
         }
@@ -288,7 +297,7 @@ impl Scanner<'_> {
             if rest.starts_with(word.as_bytes()) {
                 self.note(EXPECTING_VALUE, start);
                 self.at += word.len();
-                self.push_node(start, self.at);
+                self.push_node(start, self.at, false);
                 return Ok(());
             }
         }
@@ -316,7 +325,7 @@ impl Scanner<'_> {
         } else if integer_digits > MAX_INTEGER_DIGITS {
             return Err(Stop::LongInteger);
         }
-        self.push_node(start, self.at);
+        self.push_node(start, self.at, false);
         Ok(())
     }
 

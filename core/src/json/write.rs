@@ -8,7 +8,7 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = escaped_at(rest) {
+    while let Some(at) = special_at(rest) {
         out.extend_from_slice(&rest[..at]);
         let byte = rest[at];
         rest = &rest[at + 1..];
@@ -32,9 +32,10 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Where the first byte is that must be escaped.
-fn escaped_at(text: &[u8]) -> Option<usize> {
-    let must_be_escaped = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+/// Where the first byte is that cannot stand in a JSON string as it is: a quote, a
+/// backslash or a control character.
+pub(super) fn special_at(text: &[u8]) -> Option<usize> {
+    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     // Eight bytes at a time, as one number: most text has nothing to escape. A byte below
     // `n` borrows from its top bit when `n` is taken off.
     const ONES: u64 = u64::MAX / 0xff;
@@ -54,7 +55,7 @@ fn escaped_at(text: &[u8]) -> Option<usize> {
     }
     let at = clean * 8;
     let rest = text.get(at..)?;
-    Some(at + rest.iter().position(|&byte| must_be_escaped(byte))?)
+    Some(at + rest.iter().position(|&byte| is_special(byte))?)
 }
 
 #[cfg(test)]
