@@ -452,7 +452,7 @@ fn other_members(row: Value<'_, '_>) -> Box<str> {
             if !other.is_empty() {
                 other.push(b',');
             }
-            push_string(&mut other, &name);
+            push_string(&mut other, &*name);
             other.push(b':');
             other.extend_from_slice(value.text().as_bytes());
         }

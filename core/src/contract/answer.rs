@@ -72,7 +72,7 @@ fn opened(tenant: &Tenant<'_>, id: SessionId) -> Response {
     let texts = tenant.id.len() + tenant.name.len() + tenant.welcome.len();
     let mut body = Vec::with_capacity(texts + 128);
     body.extend_from_slice(br#"{"session_id":"#);
-    push_string(&mut body, &id.to_string());
+    push_string(&mut body, id.to_string());
     body.extend_from_slice(br#","tenant":{"id":"#);
     push_string(&mut body, tenant.id);
     body.extend_from_slice(br#","name":"#);
@@ -83,7 +83,7 @@ fn opened(tenant: &Tenant<'_>, id: SessionId) -> Response {
     Response::json(200, body)
 }
 
-fn said(tenant: &Tenant<'_>, session_id: &str, reply: &str) -> Response {
+fn said(tenant: &Tenant<'_>, session_id: &str, reply: &[u8]) -> Response {
     let texts = tenant.id.len() + session_id.len() + reply.len() + tenant.model.len();
     let mut body = Vec::with_capacity(texts + 128);
     body.extend_from_slice(br#"{"tenant_id":"#);

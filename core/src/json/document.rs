@@ -200,7 +200,7 @@ impl<'a, 'd> Value<'a, 'd> {
     /// Whether it fits; stops soon after it does not.
     fn echo_into(self, out: &mut Vec<u8>, max_bytes: usize) -> bool {
         match self.first_byte() {
-            b'"' => push_string(out, &self.as_str().unwrap_or_default()),
+            b'"' => push_string(out, &*self.as_str().unwrap_or_default()),
             b'[' => {
                 out.push(b'[');
                 for (n, value) in self.inside().enumerate() {
@@ -222,7 +222,7 @@ impl<'a, 'd> Value<'a, 'd> {
                     if n > 0 {
                         out.push(b',');
                     }
-                    push_string(out, name);
+                    push_string(out, &**name);
                     out.push(b':');
                     if !value.echo_into(out, max_bytes) {
                         return false;

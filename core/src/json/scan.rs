@@ -46,7 +46,8 @@ pub(super) struct Node {
     /// Offset of its first byte.
     pub(super) start: u32,
     /// Of a string, number or word: the offset behind its last byte. Of a container: the
-    /// index of the first node that is not inside it.
+    /// index of the first node that is not inside it (and while it is being read, the
+    /// index of the container that it is in).
     pub(super) end: u32,
     /// It is a string with escape sequences.
     pub(super) has_escapes: bool,
@@ -60,6 +61,8 @@ pub(super) fn scan(text: &str) -> Result<Vec<Node>, Error> {
         at: 0,
         // Enough for a request.
         nodes: Vec::with_capacity(16),
+        open: 0,
+        depth: 0,
         not_json: None,
     };
     match (scanner.document(), scanner.not_json) {
@@ -99,14 +102,12 @@ struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
     nodes: Vec<Node>,
+    /// The innermost container that is not closed yet.
+    open: u32,
+    /// Containers that are not closed yet.
+    depth: usize,
     /// The first thing that CPython accepts and JSON does not.
     not_json: Option<Fault>,
-}
-
-/// A container that is not closed yet.
-struct Open {
-    node: usize,
-    is_object: bool,
 }
 
 impl Scanner<'_> {
@@ -128,30 +129,18 @@ impl Scanner<'_> {
     }
 
     fn document(&mut self) -> Result<(), Stop> {
-        let mut open: Vec<Open> = Vec::new();
         self.skip_blanks();
         loop {
             // At a value. A container that is not empty leads straight to its first one.
             match self.peek() {
                 Some(bracket @ (b'[' | b'{')) => {
-                    if open.len() == MAX_DEPTH {
-                        return Err(Stop::TooDeep);
-                    }
-                    let is_object = bracket == b'{';
-                    open.push(Open {
-                        node: self.nodes.len(),
-                        is_object,
-                    });
-                    self.push_node(self.at, 0, false);
-                    self.at += 1;
-                    self.skip_blanks();
-                    if !self.take(if is_object { b'}' } else { b']' }) {
-                        if is_object {
+                    self.open()?;
+                    if !self.close(bracket == b'{') {
+                        if bracket == b'{' {
                             self.name()?;
                         }
                         continue;
                     }
-                    self.close(open.pop());
                 }
                 Some(b'"') => self.string()?,
                 _ => self.scalar()?,
@@ -159,24 +148,24 @@ impl Scanner<'_> {
             // Behind a value: the end, the end of a container, or the next value.
             loop {
                 self.skip_blanks();
-                let Some(Open { is_object, .. }) = open.last() else {
+                if self.depth == 0 {
                     return match self.peek() {
                         None => Ok(()),
                         Some(_) => Err(fault(EXTRA_DATA, self.at)),
                     };
-                };
-                let is_object = *is_object;
-                if self.take(if is_object { b'}' } else { b']' }) {
-                    self.close(open.pop());
-                } else if self.take(b',') {
-                    self.skip_blanks();
-                    if is_object {
-                        self.name()?;
-                    }
-                    break;
-                } else {
+                }
+                let is_object = self.is_in_object();
+                if self.close(is_object) {
+                    continue;
+                }
+                if !self.take(b',') {
                     return Err(fault(EXPECTING_COMMA, self.at));
                 }
+                self.skip_blanks();
+                if is_object {
+                    self.name()?;
+                }
+                break;
             }
         }
     }
@@ -190,11 +179,37 @@ impl Scanner<'_> {
         });
     }
 
-    fn close(&mut self, container: Option<Open>) {
-        let end = self.nodes.len() as u32;
-        if let Some(node) = container.and_then(|open| self.nodes.get_mut(open.node)) {
-            node.end = end;
+    /// Takes an opening bracket, and the blanks behind it.
+    fn open(&mut self) -> Result<(), Stop> {
+        if self.depth == MAX_DEPTH {
+            return Err(Stop::TooDeep);
         }
+        let node = self.nodes.len() as u32;
+        self.push_node(self.at, self.open as usize, false);
+        self.open = node;
+        self.depth += 1;
+        self.at += 1;
+        self.skip_blanks();
+        Ok(())
+    }
+
+    /// Takes the closing bracket of the innermost container, if it is next.
+    fn close(&mut self, is_object: bool) -> bool {
+        if !self.take(if is_object { b'}' } else { b']' }) {
+            return false;
+        }
+        let end = self.nodes.len() as u32;
+        if let Some(node) = self.nodes.get_mut(self.open as usize) {
+            self.open = core::mem::replace(&mut node.end, end);
+        }
+        self.depth -= 1;
+        true
+    }
+
+    fn is_in_object(&self) -> bool {
+        let node = self.nodes.get(self.open as usize);
+        let bracket = node.and_then(|node| self.text.get(node.start as usize));
+        bracket == Some(&b'{')
     }
 
     /// A member's name, and on to its value.

@@ -2,12 +2,13 @@
 
 use alloc::vec::Vec;
 
-/// Appends `text` as a JSON string. Escaped are only `"`, `\` and what is below U+0020.
-pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
+/// Appends UTF-8 `text` as a JSON string. Escaped are only `"`, `\` and what is below
+/// U+0020.
+pub(crate) fn push_string(out: &mut Vec<u8>, text: impl AsRef<[u8]>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.reserve(text.len() + 2);
+    let mut rest = text.as_ref();
+    out.reserve(rest.len() + 2);
     out.push(b'"');
-    let mut rest = text.as_bytes();
     while let Some(at) = special_at(rest) {
         out.extend_from_slice(&rest[..at]);
         let byte = rest[at];
@@ -34,28 +35,38 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
 
 /// Where the first byte is that cannot stand in a JSON string as it is: a quote, a
 /// backslash or a control character.
+#[inline]
 pub(super) fn special_at(text: &[u8]) -> Option<usize> {
-    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    // Eight bytes at a time, as one number: most text has nothing to escape. A byte below
-    // `n` borrows from its top bit when `n` is taken off.
+    let mut at = 0;
+    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        if let Some(special) = special_in(eight) {
+            return Some(at + special);
+        }
+        at += 8;
+    }
+    match text.last_chunk() {
+        // Some of these are looked at a second time, which is faster than the rest alone.
+        Some(eight) => Some(text.len() - 8 + special_in(eight)?),
+        None => {
+            let is_special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+            text.iter().position(is_special)
+        }
+    }
+}
+
+/// The same for eight bytes, looked at all at once.
+#[inline]
+fn special_in(eight: &[u8; 8]) -> Option<usize> {
     const ONES: u64 = u64::MAX / 0xff;
     const TOPS: u64 = ONES << 7;
+    // The top bit of each byte that is below `n`. The borrow of such a byte can mark the
+    // one above it, too, but the lowest mark is always right.
     let below = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n)) & !word & TOPS;
-    let has_one = |eight: &[u8; 8]| {
-        let word = u64::from_ne_bytes(*eight);
-        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
-        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-        below(word, 0x20) | quote | backslash != 0
-    };
-    let (eights, rest) = text.as_chunks();
-    let clean = eights.iter().take_while(|eight| !has_one(eight)).count();
-    // The last eight bytes, some of them a second time, are faster than the rest alone.
-    if clean == eights.len() && (rest.is_empty() || text.last_chunk().is_some_and(|l| !has_one(l))) {
-        return None;
-    }
-    let at = clean * 8;
-    let rest = text.get(at..)?;
-    Some(at + rest.iter().position(|&byte| is_special(byte))?)
+    let word = u64::from_le_bytes(*eight);
+    let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
+    let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
+    let marks = below(word, 0x20) | quotes | backslashes;
+    (marks != 0).then(|| (marks.trailing_zeros() / 8) as usize)
 }
 
 #[cfg(test)]
