@@ -35,7 +35,12 @@ fn assets() -> io::Result<()> {
     for (name, page, start, end) in [
         ("swagger-ui.css", &swagger, "<style>", "</style>"),
         ("swagger-ui-bundle.js", &swagger, "<script>", "</script>"),
-        ("redoc.standalone.js", &redoc, "<script>", "Redoc.init(\"mark-of-the-address\""),
+        (
+            "redoc.standalone.js",
+            &redoc,
+            "<script>",
+            "Redoc.init(\"mark-of-the-address\"",
+        ),
     ] {
         let file = part(page, start, end).ok_or_else(|| {
             io::Error::other(format!("{name} is not where it was in aide's page"))

@@ -532,7 +532,10 @@ mod tests {
         assert_eq!(tenant.model, "");
         assert_eq!(limits.chat_per_10s, Some(2));
         assert_eq!(limits.sessions, Some(0));
-        assert_eq!((tenant.reply.style, tenant.reply.tag), (ReplyStyle::Upper, "NEW"));
+        assert_eq!(
+            (tenant.reply.style, tenant.reply.tag),
+            (ReplyStyle::Upper, "NEW")
+        );
         let half = accepted(r#"{"id":"acme","name":"N","welcome":"W","reply":{"tag":"A"}}"#);
         let reply = half.registry.rows()[0].tenant().reply;
         assert_eq!((reply.style, reply.tag), (ReplyStyle::Reverse, "A"));

@@ -24,7 +24,10 @@ pub(crate) fn reply(tenant: &Tenant<'_>, message: &str) -> Vec<u8> {
     push(&mut reply, &[welcome, " [", tag, "] "]);
     match tenant.reply.style {
         ReplyStyle::Reverse => {
-            push(&mut reply, &["You said: '", said, "'. Here's it reversed: '"]);
+            push(
+                &mut reply,
+                &["You said: '", said, "'. Here's it reversed: '"],
+            );
             push_reversed(&mut reply, said);
             reply.push(b'\'');
         }
@@ -32,7 +35,10 @@ pub(crate) fn reply(tenant: &Tenant<'_>, message: &str) -> Vec<u8> {
             push(&mut reply, &["Echo: ", &said.to_uppercase()]);
         }
         ReplyStyle::Ack => {
-            push(&mut reply, &["Got it. '", said, "'. (pretend-smart summary)."]);
+            push(
+                &mut reply,
+                &["Got it. '", said, "'. (pretend-smart summary)."],
+            );
         }
     }
     reply

@@ -54,7 +54,13 @@ impl SessionId {
             return None;
         }
         let mut digits = [0; 32];
-        for (start, end, from) in [(0, 8, 0), (8, 12, 9), (12, 16, 14), (16, 20, 19), (20, 32, 24)] {
+        for (start, end, from) in [
+            (0, 8, 0),
+            (8, 12, 9),
+            (12, 16, 14),
+            (16, 20, 19),
+            (20, 32, 24),
+        ] {
             digits[start..end].copy_from_slice(&text[from..from + end - start]);
         }
         let mut words = [0; 4];

@@ -9,6 +9,7 @@ mod random;
 pub mod run;
 pub mod sandbox;
 pub mod server;
+mod signals;
 pub mod state;
 
 use tenantry_component::Precompiled;

@@ -20,7 +20,10 @@ pub(crate) fn raise_open_files(max_connections: usize) {
         maximum: limit.maximum.map(|maximum| maximum.max(wanted)),
     };
     let as_far_as_allowed = Rlimit {
-        current: limit.maximum.map(|maximum| maximum.min(wanted)).or(Some(wanted)),
+        current: limit
+            .maximum
+            .map(|maximum| maximum.min(wanted))
+            .or(Some(wanted)),
         ..limit
     };
     // Only the superuser may raise the hard limit.

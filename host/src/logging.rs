@@ -16,7 +16,11 @@ pub(crate) fn start(form: LogForm, filter: Targets) -> WorkerGuard {
     let layer = fmt::layer().with_writer(writer);
     let layer = match form {
         LogForm::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
-        LogForm::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
+        LogForm::Json => layer
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
     // Only tests start a second log; they keep their first.

@@ -103,14 +103,20 @@ impl<'a> Tenancy<'a> for Scope<'a> {
     }
 
     fn open_session(&mut self, id: SessionId) -> Result<(), OpenError> {
-        match self.ask(|tenant, state| state.sessions.open(tenant, id), Fact::Opened) {
+        match self.ask(
+            |tenant, state| state.sessions.open(tenant, id),
+            Fact::Opened,
+        ) {
             Some(Fact::Opened(opened)) => opened,
             _ => Err(Unavailable.into()),
         }
     }
 
     fn owner(&mut self, id: SessionId) -> Result<Owner, Unavailable> {
-        match self.ask(|tenant, state| state.sessions.owner(tenant, id), Fact::Owner) {
+        match self.ask(
+            |tenant, state| state.sessions.owner(tenant, id),
+            Fact::Owner,
+        ) {
             Some(Fact::Owner(owner)) => owner,
             _ => Err(Unavailable),
         }

@@ -46,11 +46,21 @@ enum Command {
 struct ServeOpts {
     /// Address and port to listen on; port 0 takes any free one. PORT in the environment
     /// changes the port alone
-    #[arg(long, value_name = "ADDRESS:PORT", env = "TENANTRY_LISTEN", default_value = "127.0.0.1:8001")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "TENANTRY_LISTEN",
+        default_value = "127.0.0.1:8001"
+    )]
     listen: String,
 
     /// The tenants file, one JSON object a line
-    #[arg(long, value_name = "FILE", env = "TENANTRY_TENANTS", default_value = "tenants.jsonl")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TENANTRY_TENANTS",
+        default_value = "tenants.jsonl"
+    )]
     tenants: PathBuf,
 
     /// Worker threads [default: one for each processor]
@@ -95,7 +105,12 @@ struct ServeOpts {
     session_ttl: Duration,
 
     /// Live sessions that a tenant may have whose row does not say
-    #[arg(long, value_name = "N", env = "TENANTRY_MAX_SESSIONS", default_value = "1000000")]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "TENANTRY_MAX_SESSIONS",
+        default_value = "1000000"
+    )]
     max_sessions: u32,
 
     /// Body of a request, at most, up to 256MiB
@@ -135,7 +150,13 @@ struct ServeOpts {
     drain: Duration,
 
     /// Form of the log
-    #[arg(long, value_enum, value_name = "FORM", env = "TENANTRY_LOG", default_value = "text")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        env = "TENANTRY_LOG",
+        default_value = "text"
+    )]
     log: LogForm,
 
     /// What is logged: a level, or levels for parts, as in info,tenantry::access=off
@@ -210,9 +231,8 @@ fn listen_address(
     listen: &str,
     port: Option<std::ffi::OsString>,
 ) -> Result<SocketAddr, clap::Error> {
-    let invalid = |message: String| {
-        Cli::command().error(clap::error::ErrorKind::ValueValidation, message)
-    };
+    let invalid =
+        |message: String| Cli::command().error(clap::error::ErrorKind::ValueValidation, message);
     let mut addresses = listen.to_socket_addrs().map_err(|error| {
         invalid(format!(
             "invalid address {listen:?} for --listen: {error}; write it as 127.0.0.1:8001"
@@ -224,7 +244,9 @@ fn listen_address(
     if let Some(port) = port {
         let number = port.to_str().and_then(|port| port.parse().ok());
         let number = number.ok_or_else(|| {
-            invalid(format!("invalid port {port:?} in PORT: it must be from 0 to 65535"))
+            invalid(format!(
+                "invalid port {port:?} in PORT: it must be from 0 to 65535"
+            ))
         })?;
         address.set_port(number);
     }

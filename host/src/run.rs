@@ -4,14 +4,11 @@
 use std::{
     fs, io,
     io::Write,
-    net::TcpListener,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
 };
 
 use tenantry_core::registry::{Parsed, Problem, Registry};
-use tokio::signal;
 
 use crate::{
     GUEST,
@@ -19,8 +16,9 @@ use crate::{
     limits, logging,
     opts::ServeTask,
     sandbox::Component,
-    server::{Server, Shutdown},
-    state::{MemoryLimiter, MemorySessions, MonotonicClock, State, StaticDirectory},
+    server::{self, Server, Shutdown},
+    signals,
+    state::{MonotonicClock, State},
 };
 
 /// Why the program stopped, or never started.
@@ -45,7 +43,9 @@ pub enum Error {
         problems: Vec<Problem>,
     },
     /// The sandboxes cannot be made.
-    #[error("the sandboxes cannot be made; --sandboxes and --threads say how many, and --engine native does without")]
+    #[error(
+        "the sandboxes cannot be made; --sandboxes and --threads say how many, and --engine native does without"
+    )]
     Sandbox(#[source] wasmtime::Error),
     /// The address cannot be listened on.
     #[error("{address} cannot be listened on; --listen names another address")]
@@ -122,7 +122,11 @@ pub fn check(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
 /// # Errors
 /// The configuration is wrong, or the machine does not give what it asks for.
 pub fn serve(task: ServeTask) -> Result<(), Error> {
-    let ServeTask { server, rules, .. } = task;
+    let ServeTask {
+        server: settings,
+        rules,
+        ..
+    } = task;
     let parsed = read_tenants(&task.tenants)?;
     let _log = logging::start(task.log, task.log_filter);
     let file = task.tenants.display().to_string();
@@ -132,27 +136,23 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
     let component = match task.engine {
         EngineKind::Native => None,
         EngineKind::Wasm => {
-            let component = Component::load(&GUEST, server.threads, task.sandbox);
+            let component = Component::load(&GUEST, settings.threads, task.sandbox);
             Some(Arc::new(component.map_err(Error::Sandbox)?))
         }
     };
-    limits::raise_open_files(server.max_connections);
+    limits::raise_open_files(settings.max_connections);
     let tenants = parsed.registry.rows().len();
     let clock = Arc::new(MonotonicClock::new());
-    let state = State {
-        tenants: Box::new(StaticDirectory::new(parsed.registry)),
-        sessions: Box::new(MemorySessions::new(tenants, rules, clock.clone())),
-        limiter: Box::new(MemoryLimiter::new(tenants, rules, clock)),
-    };
+    let state = State::in_memory(parsed.registry, rules, clock);
 
     let no_address = |source| Error::Bind {
         address: task.listen,
         source,
     };
-    let listener = TcpListener::bind(task.listen).map_err(no_address)?;
+    let listener = server::bind(task.listen).map_err(no_address)?;
     let address = listener.local_addr().map_err(no_address)?;
-    let server = Server::new(listener, server, Arc::new(state), component);
-    stop_on_signals(server.shutdown()).map_err(Error::Serve)?;
+    let server = Server::new(listener, settings, Arc::new(state), component);
+    signals::stop(server.shutdown()).map_err(Error::Serve)?;
     announce(address).map_err(Error::Output)?;
     tracing::info!(%address, tenants, "listening");
     server.run().map_err(Error::Serve)?;
@@ -164,64 +164,4 @@ fn announce(address: std::net::SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{address}")?;
     out.flush()
-}
-
-/// The first SIGTERM or ctrl-c stops the server gently, the second one at once.
-fn stop_on_signals(shutdown: Shutdown) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let watch = move || {
-        runtime.block_on(async move {
-            let Ok(mut signals) = Signals::new() else { return };
-            signals.next().await;
-            tracing::info!("stopping: open requests are answered; a second signal cuts them off");
-            shutdown.drain();
-            signals.next().await;
-            shutdown.now();
-        });
-    };
-    thread::Builder::new()
-        .name("tenantry-signals".to_owned())
-        .spawn(watch)
-        .map(drop)
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: signal::unix::Signal,
-    terminate: signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        // An error is no signal: wait for ever.
-        if signal::ctrl_c().await.is_err() {
-            std::future::pending().await
-        }
-    }
 }

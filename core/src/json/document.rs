@@ -122,7 +122,11 @@ impl<'a, 'd> Value<'a, 'd> {
         } = self.document.node(self.index);
         let inside = start as usize + 1..end as usize - 1;
         let inside = self.document.text.get(inside).unwrap_or_default();
-        Some(if has_escapes { unescape(inside).into() } else { inside.into() })
+        Some(if has_escapes {
+            unescape(inside).into()
+        } else {
+            inside.into()
+        })
     }
 
     /// The number, where it is an integer that fits; `None` of anything else.

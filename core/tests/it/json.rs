@@ -231,7 +231,10 @@ fn means_the_same(one: &serde_json::Value, other: &serde_json::Value) -> bool {
         }
         (Object(one), Object(other)) => {
             one.keys().eq(other.keys())
-                && one.values().zip(other.values()).all(|(a, b)| means_the_same(a, b))
+                && one
+                    .values()
+                    .zip(other.values())
+                    .all(|(a, b)| means_the_same(a, b))
         }
         _ => one == other,
     }

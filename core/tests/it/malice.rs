@@ -2,7 +2,10 @@
 //! comes soon.
 
 use proptest::prelude::*;
-use tenantry_core::{contract::{Method, Request}, json::Document};
+use tenantry_core::{
+    contract::{Method, Request},
+    json::Document,
+};
 
 use crate::{native::Native, native::reply, rules::damaged_request};
 

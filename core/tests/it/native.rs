@@ -74,7 +74,11 @@ impl Native {
             method,
             target: &exchange.target,
             content_type: exchange.header("content-type"),
-            body: if wants_body { body.into() } else { Payload::EMPTY },
+            body: if wants_body {
+                body.into()
+            } else {
+                Payload::EMPTY
+            },
         };
         reply(self.handle(&request))
     }

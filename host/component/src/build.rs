@@ -121,14 +121,24 @@ fn compile(package: &str, out_dir: &Path) -> Result<PathBuf, Error> {
     // What the outer cargo set for the host's program is not for the guest.
     for (name, _) in env::vars_os() {
         let name_text = name.to_string_lossy();
-        let is_outer = ["CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PROFILE_", "CARGO_ENCODED_"]
-            .iter()
-            .any(|prefix| name_text.starts_with(prefix));
+        let is_outer = [
+            "CARGO_CFG_",
+            "CARGO_FEATURE_",
+            "CARGO_PROFILE_",
+            "CARGO_ENCODED_",
+        ]
+        .iter()
+        .any(|prefix| name_text.starts_with(prefix));
         if is_outer {
             cargo.env_remove(name);
         }
     }
-    for name in ["RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "RUSTC_WRAPPER", "CARGO_BUILD_TARGET"] {
+    for name in [
+        "RUSTFLAGS",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTC_WRAPPER",
+        "CARGO_BUILD_TARGET",
+    ] {
         cargo.env_remove(name);
     }
     let flags = [
@@ -168,7 +178,10 @@ fn dependencies(makefile: &str) -> Vec<String> {
     let files = line.split_once(": ").map_or("", |(_, files)| files);
     // A blank in a file's name is written as `\ `.
     let files = files.replace("\\ ", "\0");
-    files.split(' ').map(|file| file.replace('\0', " ")).collect()
+    files
+        .split(' ')
+        .map(|file| file.replace('\0', " "))
+        .collect()
 }
 
 fn variable(name: &'static str) -> Result<String, Error> {

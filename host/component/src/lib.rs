@@ -31,7 +31,10 @@ impl Precompiled {
     /// They are machine code: `bytes` must be what [`build`](crate#) wrote, unchanged, as
     /// an embedded file is.
     #[must_use]
-    #[expect(unsafe_code, reason = "the caller must know where the machine code is from")]
+    #[expect(
+        unsafe_code,
+        reason = "the caller must know where the machine code is from"
+    )]
     pub const unsafe fn new(bytes: &'static [u8]) -> Self {
         Self { bytes }
     }
@@ -42,7 +45,10 @@ impl Precompiled {
     /// The engine has other settings, or is for another processor, than the component was
     /// compiled for.
     pub fn load(&self, engine: &Engine) -> Result<Component, wasmtime::Error> {
-        #[expect(unsafe_code, reason = "`new` has its caller promise that this is sound")]
+        #[expect(
+            unsafe_code,
+            reason = "`new` has its caller promise that this is sound"
+        )]
         // SAFETY: `new`'s caller promises that the bytes are a compiled component.
         unsafe {
             Component::deserialize(engine, self.bytes)

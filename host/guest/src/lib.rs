@@ -25,8 +25,7 @@ pub mod bindings {
 use std::time::Duration;
 
 use bindings::{
-    exports::tenantry::sandbox::handler as wit,
-    tenantry::sandbox::scope,
+    exports::tenantry::sandbox::handler as wit, tenantry::sandbox::scope,
     wasi::random::random::get_random_u64,
 };
 use tenantry_core::{
@@ -134,7 +133,9 @@ fn from_wit(call: &wit::Call) -> (Option<Tenant<'_>>, contract::Request<'_>) {
             wit::Method::Other => Method::Other,
         },
         target: text(texts, row_end, target_end),
-        content_type: call.content_type_end.map(|end| bytes(texts, target_end, end)),
+        content_type: call
+            .content_type_end
+            .map(|end| bytes(texts, target_end, end)),
         body: match texts {
             wit::Texts::Utf8(texts) => {
                 Payload::Text(texts.get(body_start as usize..).unwrap_or_default())
@@ -169,11 +170,13 @@ fn to_wit(response: Response) -> wit::Response {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     wit::Response {
         status: response.status,
-        content_type: response.content_type.map(|content_type| match content_type {
-            ContentType::Json => wit::ContentType::Json,
-            ContentType::Html => wit::ContentType::Html,
-            ContentType::Text => wit::ContentType::Text,
-        }),
+        content_type: response
+            .content_type
+            .map(|content_type| match content_type {
+                ContentType::Json => wit::ContentType::Json,
+                ContentType::Html => wit::ContentType::Html,
+                ContentType::Text => wit::ContentType::Text,
+            }),
         allow: response.allow.map(|allow| match allow {
             Allow::GetHead => wit::Allow::GetHead,
             Allow::Post => wit::Allow::Post,

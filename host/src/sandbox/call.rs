@@ -168,7 +168,12 @@ impl Call {
                 Texts::Utf8(texts)
             }
             _ => {
-                let parts = [row.as_bytes(), target.as_bytes(), content_type, body.as_bytes()];
+                let parts = [
+                    row.as_bytes(),
+                    target.as_bytes(),
+                    content_type,
+                    body.as_bytes(),
+                ];
                 Texts::Bytes(parts.concat())
             }
         };
@@ -215,11 +220,13 @@ impl Call {
 fn from_wit(response: wit::Response) -> Response {
     Response {
         status: response.status,
-        content_type: response.content_type.map(|content_type| match content_type {
-            wit::ContentType::Json => ContentType::Json,
-            wit::ContentType::Html => ContentType::Html,
-            wit::ContentType::Text => ContentType::Text,
-        }),
+        content_type: response
+            .content_type
+            .map(|content_type| match content_type {
+                wit::ContentType::Json => ContentType::Json,
+                wit::ContentType::Html => ContentType::Html,
+                wit::ContentType::Text => ContentType::Text,
+            }),
         allow: response.allow.map(|allow| match allow {
             wit::Allow::GetHead => Allow::GetHead,
             wit::Allow::Post => Allow::Post,

@@ -9,10 +9,7 @@ use tenantry_core::{
 };
 use wasmtime::ResourceLimiter;
 
-use super::bindings::{
-    tenantry::sandbox::scope as wit,
-    wasi::random::random,
-};
+use super::bindings::{tenantry::sandbox::scope as wit, wasi::random::random};
 use crate::{
     random::random_u64,
     state::{Entry, State},
@@ -95,7 +92,13 @@ impl ResourceLimiter for Memory {
 impl wit::Host for Scope {
     async fn open_session(&mut self, id: wit::SessionId) -> Result<(), wit::OpenError> {
         let opened = match &self.tenant {
-            Some(tenant) => self.state.sessions.open(tenant, session_id(id)).wait().await,
+            Some(tenant) => {
+                self.state
+                    .sessions
+                    .open(tenant, session_id(id))
+                    .wait()
+                    .await
+            }
             None => Err(Unavailable.into()),
         };
         opened.map_err(|error| match error {
@@ -109,7 +112,13 @@ impl wit::Host for Scope {
         let Some(tenant) = &self.tenant else {
             return Err(());
         };
-        match self.state.sessions.owner(tenant, session_id(id)).wait().await {
+        match self
+            .state
+            .sessions
+            .owner(tenant, session_id(id))
+            .wait()
+            .await
+        {
             Ok(Owner::Mine) => Ok(wit::Ownership::Mine),
             Ok(Owner::Another) => Ok(wit::Ownership::Another),
             Ok(Owner::Unknown) => Ok(wit::Ownership::Unknown),

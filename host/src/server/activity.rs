@@ -96,7 +96,10 @@ impl Activity {
     /// What the connection is told to do; its task is woken when that changes.
     pub(super) fn order(&self, cx: &Context<'_>) -> Order {
         let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if !waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
             *waker = Some(cx.waker().clone());
         }
         self.order.get()
@@ -129,7 +132,11 @@ pub(super) struct Activities {
 impl Activities {
     /// A connection that begins now.
     pub(super) fn add(&self) -> Rc<Activity> {
-        let order = if self.is_draining.get() { Order::Drain } else { Order::Go };
+        let order = if self.is_draining.get() {
+            Order::Drain
+        } else {
+            Order::Go
+        };
         let activity = Rc::new(Activity {
             phase: Cell::new(Phase::Idle),
             since: Cell::new(Instant::now()),

@@ -30,9 +30,21 @@ macro_rules! asset {
 }
 
 static ASSETS: [Asset; 3] = [
-    asset!("/docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8", "swagger-ui-bundle.js"),
-    asset!("/docs/swagger-ui.css", "text/css; charset=utf-8", "swagger-ui.css"),
-    asset!("/redoc/redoc.standalone.js", "text/javascript; charset=utf-8", "redoc.standalone.js"),
+    asset!(
+        "/docs/swagger-ui-bundle.js",
+        "text/javascript; charset=utf-8",
+        "swagger-ui-bundle.js"
+    ),
+    asset!(
+        "/docs/swagger-ui.css",
+        "text/css; charset=utf-8",
+        "swagger-ui.css"
+    ),
+    asset!(
+        "/redoc/redoc.standalone.js",
+        "text/javascript; charset=utf-8",
+        "redoc.standalone.js"
+    ),
 ];
 
 /// The asset under a path, if that is what is asked for.
@@ -43,10 +55,16 @@ pub(super) fn answer(method: Method, path: &str, headers: &HeaderMap) -> Option<
     let asset = ASSETS.iter().find(|asset| asset.path == path)?;
     let mut answer = Response::new(Full::default());
     let out = answer.headers_mut();
-    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
+    out.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(asset.content_type),
+    );
     out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     // The file changes only with the program.
-    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    out.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=3600"),
+    );
     let body = if takes_gzip(headers) {
         out.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         Bytes::from_static(asset.bytes)
@@ -71,7 +89,9 @@ pub(super) fn answer(method: Method, path: &str, headers: &HeaderMap) -> Option<
 /// Whether the client takes gzip: it names it, and not with a quality of zero.
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT_ENCODING);
-    let mut codings = accepted.iter().flat_map(|value| value.as_bytes().split(|&b| b == b','));
+    let mut codings = accepted
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&b| b == b','));
     codings.any(|coding| {
         let coding = coding.trim_ascii().to_ascii_lowercase();
         let mut parts = coding.split(|&byte| byte == b';');

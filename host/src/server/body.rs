@@ -54,7 +54,9 @@ async fn collect(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Refusal
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refusal::Broken)?;
         // Trailers say nothing that the contract looks at.
-        let Ok(bytes) = frame.into_data() else { continue };
+        let Ok(bytes) = frame.into_data() else {
+            continue;
+        };
         if first.len() + rest.len() + bytes.len() > max_bytes {
             return Err(Refusal::TooLarge);
         }
@@ -68,7 +70,11 @@ async fn collect(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Refusal
             rest.extend_from_slice(&bytes);
         }
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
+    Ok(if rest.is_empty() {
+        first
+    } else {
+        rest.freeze()
+    })
 }
 
 /// Reads on after the answer, for a while, and forgets what comes.

@@ -32,7 +32,9 @@ pub(super) async fn serve(
             .half_close(true)
             .max_headers(MAX_HEADERS)
             .max_buf_size(settings.max_head)
-            .pipeline_flush(true)
+            // An answer is small: copying it behind its head costs less than a second
+            // piece to write.
+            .writev(false)
             .serve_connection(stream, handler)
     );
     let mut is_draining = false;

@@ -1,10 +1,8 @@
 //! The access log: one line for each request, and never what is in it.
 
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
 };
 
 use http::StatusCode;

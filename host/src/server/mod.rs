@@ -10,6 +10,7 @@ mod activity;
 mod assets;
 mod body;
 mod connection;
+mod listener;
 mod log;
 mod service;
 mod shutdown;
@@ -19,7 +20,7 @@ use std::{io, net::TcpListener, sync::Arc, thread, time::Duration};
 
 use tokio::sync::Semaphore;
 
-pub use self::shutdown::Shutdown;
+pub use self::{listener::bind, shutdown::Shutdown};
 use crate::{engine::Engine, sandbox::Component, state::State};
 
 /// How the server treats connections and requests.
@@ -122,7 +123,9 @@ impl Server {
                 workers.push(worker.inspect_err(|_| shutdown.now())?);
             }
             drop(listener);
-            let maintenance = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let maintenance = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
             let maintenance = maintenance.inspect_err(|_| shutdown.now())?;
             maintenance.block_on(async {
                 tokio::select! {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, Response, header, request::Parts, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tenantry_core::contract::{self, Method, Payload, Request};
@@ -44,26 +44,34 @@ impl Service {
         activity: &Activity,
     ) -> Result<Answer, Infallible> {
         let start = activity.request_begins();
-        let (head, incoming) = request.into_parts();
-        let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-        let method = Method::from(head.method.as_str());
+        let (head, body) = request.into_parts();
         let mut entry = log::Entry::new(&head.method, head.uri.path(), start);
+        let answer = self.respond(&head, body, &mut entry).await;
+        entry.write(answer.status());
+        activity.answer_begins();
+        Ok(answer)
+    }
 
+    async fn respond(
+        &self,
+        head: &Parts,
+        incoming: Incoming,
+        entry: &mut log::Entry<'_>,
+    ) -> Answer {
+        if head_bytes(head) > self.settings.max_head {
+            body::discard(incoming, &head.headers);
+            return head_too_large();
+        }
+        let method = Method::from(head.method.as_str());
         if let Some(answer) = assets::answer(method, head.uri.path(), &head.headers) {
             body::discard(incoming, &head.headers);
-            entry.write(answer.status());
-            activity.answer_begins();
-            return Ok(answer);
+            return answer;
         }
+        let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
         let body = if contract::wants_body(method, target) {
             match body::read(incoming, &head.headers, &self.settings).await {
                 Ok(body) => body,
-                Err(refusal) => {
-                    let answer = refused(&refusal);
-                    entry.write(answer.status());
-                    activity.answer_begins();
-                    return Ok(answer);
-                }
+                Err(refusal) => return refused(&refusal),
             }
         } else {
             body::discard(incoming, &head.headers);
@@ -83,10 +91,7 @@ impl Service {
             Answered::from(contract::Response::unavailable())
         });
         entry.answered(&answered);
-        let answer = self.answer(answered.response).await;
-        entry.write(answer.status());
-        activity.answer_begins();
-        Ok(answer)
+        self.answer(answered.response).await
     }
 
     /// The answer as HTTP.
@@ -151,6 +156,28 @@ fn internal_error() -> Answer {
     answer
 }
 
+/// About the bytes that a request's line and headers took. hyper's own bound is on what it
+/// buffers, which can be twice as much.
+fn head_bytes(head: &Parts) -> usize {
+    let line = head
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let headers = head.headers.iter();
+    line + headers
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum::<usize>()
+}
+
+/// The same as hyper answers where its buffer is full.
+fn head_too_large() -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
+    answer
+}
+
 /// What is answered to a body that is not read, or not to its end. The connection ends
 /// with it: what else comes is not a request.
 fn refused(refusal: &Refusal) -> Answer {
@@ -171,7 +198,10 @@ fn refused(refusal: &Refusal) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from_static(body)));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer
 }

@@ -58,6 +58,10 @@ impl Shutdown {
 
     async fn reached(&self, wanted: Phase) {
         // `self` keeps the sender, so there always is one.
-        let _ = self.phase.subscribe().wait_for(|phase| *phase >= wanted).await;
+        let _ = self
+            .phase
+            .subscribe()
+            .wait_for(|phase| *phase >= wanted)
+            .await;
     }
 }

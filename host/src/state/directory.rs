@@ -5,10 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use tenantry_core::{
-    contract::tenant_list,
-    registry::Registry,
-    session::TenantKey,
-    tenancy::Unavailable,
+    contract::tenant_list, registry::Registry, session::TenantKey, tenancy::Unavailable,
 };
 
 use super::{Answer, Entry, TenantDirectory};

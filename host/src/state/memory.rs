@@ -73,11 +73,7 @@ impl MemorySessions {
 }
 
 impl SessionStore for MemorySessions {
-    fn open<'a>(
-        &'a self,
-        tenant: &'a Entry,
-        id: SessionId,
-    ) -> Answer<'a, Result<(), OpenError>> {
+    fn open<'a>(&'a self, tenant: &'a Entry, id: SessionId) -> Answer<'a, Result<(), OpenError>> {
         let (Some(table), Some(ledger)) = (self.table(id), self.ledger(tenant)) else {
             return Answer::Now(Err(Unavailable.into()));
         };

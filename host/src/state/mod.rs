@@ -13,7 +13,8 @@ use std::{pin::Pin, sync::Arc};
 use bytes::Bytes;
 use tenantry_core::{
     limit::Admission,
-    registry::Limits,
+    memory::Settings,
+    registry::{Limits, Registry},
     session::{SessionId, TenantKey},
     tenancy::{OpenError, Owner, Unavailable},
     tenant::PackedTenant,
@@ -66,11 +67,7 @@ pub trait TenantDirectory: Send + Sync {
 /// Whose each session is.
 pub trait SessionStore: Send + Sync {
     /// Opens a session for a tenant. An id in use keeps its owner.
-    fn open<'a>(
-        &'a self,
-        tenant: &'a Entry,
-        id: SessionId,
-    ) -> Answer<'a, Result<(), OpenError>>;
+    fn open<'a>(&'a self, tenant: &'a Entry, id: SessionId) -> Answer<'a, Result<(), OpenError>>;
 
     /// Whose a session is, as `tenant` may know it. Where it is the tenant's own, this is
     /// a use of it.
@@ -100,4 +97,17 @@ pub struct State {
     pub sessions: Box<dyn SessionStore>,
     /// How much each tenant has chatted.
     pub limiter: Box<dyn RateLimiter>,
+}
+
+impl State {
+    /// State in this process's memory, for the tenants of `registry`.
+    #[must_use]
+    pub fn in_memory(registry: Registry, rules: Settings, clock: Arc<dyn Clock>) -> Self {
+        let tenants = registry.rows().len();
+        Self {
+            tenants: Box::new(StaticDirectory::new(registry)),
+            sessions: Box::new(MemorySessions::new(tenants, rules, Arc::clone(&clock))),
+            limiter: Box::new(MemoryLimiter::new(tenants, rules, clock)),
+        }
+    }
 }

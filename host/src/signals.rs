@@ -1,0 +1,76 @@
+//! Signals that stop the program.
+
+use std::{io, thread};
+
+use tokio::signal;
+
+use crate::server::Shutdown;
+
+/// The first SIGTERM or ctrl-c stops the server gently, the second one at once.
+///
+/// # Errors
+/// The system gives no thread, or no way to catch signals.
+pub(crate) fn stop(shutdown: Shutdown) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // From here on a signal is caught, whenever the thread looks at it.
+    let mut signals = {
+        let _context = runtime.enter();
+        Signals::new()?
+    };
+    let watch = move || {
+        runtime.block_on(async move {
+            signals.next().await;
+            tracing::info!("stopping: open requests are answered; a second signal cuts them off");
+            shutdown.drain();
+            signals.next().await;
+            shutdown.now();
+        });
+    };
+    thread::Builder::new()
+        .name("tenantry-signals".to_owned())
+        .spawn(watch)
+        .map(drop)
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: signal::unix::Signal,
+    terminate: signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        // An error is no signal: wait for ever.
+        if signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}

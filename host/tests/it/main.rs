@@ -1,0 +1,4 @@
+//! The server as a whole: over real sockets, and as a program.
+
+mod contract;
+mod support;

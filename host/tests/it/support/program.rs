@@ -1,0 +1,111 @@
+//! The server as users have it: a program.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    thread::JoinHandle,
+};
+
+/// The program with these arguments, and with an environment that says nothing about it.
+pub(crate) fn tenantry(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TENANTRY_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(args)
+        .env_remove("PORT")
+        .current_dir(workspace())
+        .stdin(Stdio::null());
+    command
+}
+
+/// The folder that has `tenants.jsonl`.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Runs the program to its end.
+pub(crate) fn run(args: &[&str]) -> Output {
+    tenantry(args).output().expect("the program runs")
+}
+
+/// A running server program; killed at the end of the test if it still runs.
+pub(crate) struct Program {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    log: Option<JoinHandle<String>>,
+}
+
+impl Program {
+    /// `tenantry serve` on a free port, with these further arguments.
+    pub(crate) fn serve(args: &[&str]) -> Self {
+        Self::start(tenantry(
+            &[&["serve", "--listen", "127.0.0.1:0"], args].concat(),
+        ))
+    }
+
+    /// Starts a command that serves, and waits for its address.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stderr = child.stderr.take().expect("a pipe");
+        let log = std::thread::spawn(move || {
+            let mut log = String::new();
+            let _ = stderr.read_to_string(&mut log);
+            log
+        });
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("text");
+        let Ok(address) = line.trim_end().parse() else {
+            let _ = child.kill();
+            panic!("{line:?} is no address; the log: {:?}", log.join());
+        };
+        Self {
+            address,
+            child,
+            stdout,
+            log: Some(log),
+        }
+    }
+
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal, such as `TERM` or `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// Waits until it ends. Returns how it ended, what else it wrote to standard output,
+    /// and its log.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String, String) {
+        let mut rest = String::new();
+        let _ = self.stdout.read_to_string(&mut rest);
+        let log = self.log.take().map(JoinHandle::join);
+        let log = log.and_then(Result::ok).unwrap_or_default();
+        (self.child.wait().expect("it was started"), rest, log)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
