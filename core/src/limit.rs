@@ -23,6 +23,23 @@ pub enum Admission {
     Refused(Quota),
 }
 
+impl Admission {
+    /// Whether the chat is allowed.
+    #[must_use]
+    pub fn is_granted(self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+
+    /// What is left of the limit; `None` where there is none.
+    #[must_use]
+    pub fn quota(self) -> Option<Quota> {
+        match self {
+            Self::Unlimited => None,
+            Self::Granted(quota) | Self::Refused(quota) => Some(quota),
+        }
+    }
+}
+
 /// What is left of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {

@@ -5,7 +5,7 @@ use alloc::{borrow::Cow, vec::Vec};
 
 use crate::{
     contract::{Call, Request, Response, tenant_list},
-    limit::{Admission, Window},
+    limit::{Quota, Window},
     registry::{Limits, Registry, Row},
     session::{Ledger, Lifetime, SessionId, Table, TenantKey, Tick},
     tenancy::{OpenError, Owner, Tenancy, Unavailable},
@@ -113,8 +113,9 @@ impl Memory {
             now,
             tick: self.settings.lifetime.tick(now),
             random,
+            quota: None,
         };
-        let response = call.answer(&mut scope);
+        let response = call.answer(&mut scope).with_quota(scope.quota);
         response.with_tenant_list(|| Cow::Owned(self.tenant_list.clone()))
     }
 
@@ -138,6 +139,8 @@ struct Scope<'a, R> {
     now: Timestamp,
     tick: Tick,
     random: R,
+    /// What was left of the limit when it was asked.
+    quota: Option<Quota>,
 }
 
 struct InScope<'a> {
@@ -173,13 +176,15 @@ impl<'a, R: FnMut() -> [u8; 16]> Tenancy<'a> for Scope<'a, R> {
         Ok(self.sessions.owner(id, tenant.key, self.tick, used))
     }
 
-    fn admit_chat(&mut self) -> Result<Admission, Unavailable> {
+    fn admit_chat(&mut self) -> Result<bool, Unavailable> {
         let Some(tenant) = &mut self.tenant else {
             return Err(Unavailable);
         };
-        Ok(match self.settings.chat_limit(&tenant.row.limits) {
-            Some(limit) => tenant.usage.chats.admit(limit, self.now),
-            None => Admission::Unlimited,
-        })
+        let Some(limit) = self.settings.chat_limit(&tenant.row.limits) else {
+            return Ok(true);
+        };
+        let admission = tenant.usage.chats.admit(limit, self.now);
+        self.quota = admission.quota();
+        Ok(admission.is_granted())
     }
 }

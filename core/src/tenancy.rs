@@ -1,6 +1,6 @@
 //! What the code that answers a request may ask of the world.
 
-use crate::{limit::Admission, session::SessionId, tenant::Tenant};
+use crate::{session::SessionId, tenant::Tenant};
 
 /// The world as one scope sees it: one tenant, or nobody.
 ///
@@ -33,11 +33,13 @@ pub trait Tenancy<'t> {
     /// The store that knows is out of reach.
     fn owner(&mut self, id: SessionId) -> Result<Owner, Unavailable>;
 
-    /// Counts one chat of this scope's tenant, if its limit allows one more now.
+    /// Counts one chat of this scope's tenant, if its limit allows one more now; returns
+    /// whether it does. What is left of the limit goes out with the answer, but not
+    /// through here: see [`Response::with_quota`](crate::contract::Response::with_quota).
     ///
     /// # Errors
     /// The store that counts is out of reach.
-    fn admit_chat(&mut self) -> Result<Admission, Unavailable>;
+    fn admit_chat(&mut self) -> Result<bool, Unavailable>;
 }
 
 /// Whose a session is: enough to answer, and no more.

@@ -10,7 +10,6 @@ use crate::opts::LogForm;
 
 /// Sends the log of this process on its way. What is logged is written while the guard
 /// lives, and to the end when it is dropped.
-#[must_use]
 pub(crate) fn start(form: LogForm, filter: Targets) -> WorkerGuard {
     let (writer, guard) = NonBlocking::new(io::stderr());
     let layer = fmt::layer().with_writer(writer);

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use tenantry_core::{
     contract::{Call, Response},
-    limit::Admission,
+    limit::{Admission, Quota},
     session::SessionId,
     tenancy::{OpenError, Owner, Tenancy, Unavailable},
     tenant::Tenant,
@@ -36,7 +36,7 @@ pub(crate) async fn answer(call: &Call<'_>, tenant: Option<&Entry>, state: &Stat
         let response = call.answer(&mut scope);
         known = scope.known;
         match scope.waiting {
-            None => return response,
+            None => return response.with_quota(quota(&known)),
             Some(fact) => known.push(fact.await),
         }
     }
@@ -49,6 +49,14 @@ enum Fact {
     Opened(Result<(), OpenError>),
     Owner(Result<Owner, Unavailable>),
     Admission(Result<Admission, Unavailable>),
+}
+
+/// What was left of the limit, where it was asked.
+fn quota(known: &[Fact]) -> Option<Quota> {
+    known.iter().find_map(|fact| match fact {
+        Fact::Admission(Ok(admission)) => admission.quota(),
+        _ => None,
+    })
 }
 
 type Later<'a> = Pin<Box<dyn Future<Output = Fact> + Send + 'a>>;
@@ -122,9 +130,9 @@ impl<'a> Tenancy<'a> for Scope<'a> {
         }
     }
 
-    fn admit_chat(&mut self) -> Result<Admission, Unavailable> {
+    fn admit_chat(&mut self) -> Result<bool, Unavailable> {
         match self.ask(|tenant, state| state.limiter.admit(tenant), Fact::Admission) {
-            Some(Fact::Admission(admission)) => admission,
+            Some(Fact::Admission(admission)) => Ok(admission?.is_granted()),
             _ => Err(Unavailable),
         }
     }

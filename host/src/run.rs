@@ -16,7 +16,7 @@ use crate::{
     limits, logging,
     opts::ServeTask,
     sandbox::Component,
-    server::{self, Server, Shutdown},
+    server::{self, Server},
     signals,
     state::{MonotonicClock, State},
 };

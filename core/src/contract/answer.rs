@@ -6,7 +6,6 @@ use alloc::{string::ToString, vec::Vec};
 use super::Response;
 use crate::{
     json::push_string,
-    limit::Admission,
     reply::reply,
     session::SessionId,
     tenancy::{OpenError, Owner, Tenancy},
@@ -50,21 +49,10 @@ pub(super) fn chat<'t>(
         Ok(Owner::Unknown) => return Response::detail(404, "Unknown session_id"),
         Err(_) => return Response::unavailable(),
     }
-    let quota = match tenancy.admit_chat() {
-        Ok(Admission::Unlimited) => None,
-        Ok(Admission::Granted(quota)) => Some(quota),
-        Ok(Admission::Refused(quota)) => {
-            return Response {
-                quota: Some(quota),
-                retry_after: Some(quota.reset),
-                ..Response::detail(429, "Rate limit exceeded")
-            };
-        }
-        Err(_) => return Response::unavailable(),
-    };
-    Response {
-        quota,
-        ..said(tenant, session_id, &reply(tenant, message))
+    match tenancy.admit_chat() {
+        Ok(true) => said(tenant, session_id, &reply(tenant, message)),
+        Ok(false) => Response::detail(429, "Rate limit exceeded"),
+        Err(_) => Response::unavailable(),
     }
 }
 

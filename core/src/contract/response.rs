@@ -18,7 +18,7 @@ pub struct Response {
     pub allow: Option<Allow>,
     /// Where to go instead.
     pub location: Option<String>,
-    /// What is left of the tenant's limit.
+    /// What is left of the tenant's limit: see [`Response::with_quota`].
     pub quota: Option<Quota>,
     /// When to try again.
     pub retry_after: Option<Duration>,
@@ -182,6 +182,20 @@ impl Response {
     pub fn with_tenant_list(mut self, list: impl FnOnce() -> Cow<'static, [u8]>) -> Self {
         if self.body == Body::TenantList {
             self.body = Body::Bytes(list());
+        }
+        self
+    }
+
+    /// The answer with what is left of the tenant's limit, where a chat was counted for it.
+    /// The runner puts it in, which has counted: numbers that the answer does not depend on
+    /// need not pass through the code that answers. A refusal also says when to come back.
+    #[must_use]
+    pub fn with_quota(mut self, quota: Option<Quota>) -> Self {
+        self.quota = quota;
+        if let Some(quota) = quota
+            && self.status == 429
+        {
+            self.retry_after = Some(quota.reset);
         }
         self
     }

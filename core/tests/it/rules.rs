@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use tenantry_conformance::{Wire, cases};
 use tenantry_core::{
     contract::{self, Body, Method, Payload, Request, Response},
-    limit::Admission,
     session::SessionId,
     tenancy::{OpenError, Owner, Tenancy, Unavailable},
     tenant::{Reply, Tenant},
@@ -16,7 +15,7 @@ struct Scope {
     tenant: Option<&'static str>,
     open: Vec<Result<(), OpenError>>,
     owner: Result<Owner, Unavailable>,
-    admission: Result<Admission, Unavailable>,
+    admission: Result<bool, Unavailable>,
     asked: usize,
 }
 
@@ -26,7 +25,7 @@ impl Scope {
             tenant: tenant.into(),
             open: Vec::new(),
             owner: Ok(Owner::Mine),
-            admission: Ok(Admission::Unlimited),
+            admission: Ok(true),
             asked: 0,
         }
     }
@@ -58,7 +57,7 @@ impl Tenancy<'static> for Scope {
         self.owner
     }
 
-    fn admit_chat(&mut self) -> Result<Admission, Unavailable> {
+    fn admit_chat(&mut self) -> Result<bool, Unavailable> {
         self.asked += 1;
         self.admission
     }

@@ -30,7 +30,6 @@ use bindings::{
 };
 use tenantry_core::{
     contract::{self, Allow, Body, ContentType, Method, Payload, Response},
-    limit::{Admission, Quota},
     session::SessionId,
     tenancy::{OpenError, Owner, Tenancy, Unavailable},
     tenant::{ReplyStyle, Tenant, unpacked},
@@ -72,28 +71,28 @@ impl<'t> Tenancy<'t> for Scope<'t> {
     }
 
     fn open_session(&mut self, id: SessionId) -> Result<(), OpenError> {
-        scope::open_session(session_id(id)).map_err(|error| match error {
-            scope::OpenError::Exists => OpenError::Exists,
-            scope::OpenError::Full => OpenError::Full,
-            scope::OpenError::Unavailable => OpenError::Unavailable(Unavailable),
-        })
+        match scope::open_session(session_id(id)) {
+            scope::Opening::Opened => Ok(()),
+            scope::Opening::Exists => Err(OpenError::Exists),
+            scope::Opening::Full => Err(OpenError::Full),
+            scope::Opening::Unavailable => Err(Unavailable.into()),
+        }
     }
 
     fn owner(&mut self, id: SessionId) -> Result<Owner, Unavailable> {
         match scope::owner(session_id(id)) {
-            Ok(scope::Ownership::Mine) => Ok(Owner::Mine),
-            Ok(scope::Ownership::Another) => Ok(Owner::Another),
-            Ok(scope::Ownership::Unknown) => Ok(Owner::Unknown),
-            Err(()) => Err(Unavailable),
+            scope::Ownership::Mine => Ok(Owner::Mine),
+            scope::Ownership::Another => Ok(Owner::Another),
+            scope::Ownership::Unknown => Ok(Owner::Unknown),
+            scope::Ownership::Unavailable => Err(Unavailable),
         }
     }
 
-    fn admit_chat(&mut self) -> Result<Admission, Unavailable> {
+    fn admit_chat(&mut self) -> Result<bool, Unavailable> {
         match scope::admit_chat() {
-            Ok(scope::Admission::Unlimited) => Ok(Admission::Unlimited),
-            Ok(scope::Admission::Granted(left)) => Ok(Admission::Granted(quota(left))),
-            Ok(scope::Admission::Refused(left)) => Ok(Admission::Refused(quota(left))),
-            Err(()) => Err(Unavailable),
+            scope::Admission::Granted => Ok(true),
+            scope::Admission::Refused => Ok(false),
+            scope::Admission::Unavailable => Err(Unavailable),
         }
     }
 }
@@ -101,14 +100,6 @@ impl<'t> Tenancy<'t> for Scope<'t> {
 fn session_id(id: SessionId) -> scope::SessionId {
     let (high, low) = id.as_u64_pair();
     scope::SessionId { high, low }
-}
-
-fn quota(quota: scope::Quota) -> Quota {
-    Quota {
-        limit: quota.limit,
-        remaining: quota.remaining,
-        reset: Duration::from_nanos(quota.reset),
-    }
 }
 
 fn from_wit(call: &wit::Call) -> (Option<Tenant<'_>>, contract::Request<'_>) {
@@ -182,11 +173,6 @@ fn to_wit(response: Response) -> wit::Response {
             Allow::Post => wit::Allow::Post,
         }),
         location: response.location,
-        quota: response.quota.map(|quota| wit::Quota {
-            limit: quota.limit,
-            remaining: quota.remaining,
-            reset: nanos(quota.reset),
-        }),
         retry_after: response.retry_after.map(nanos),
         body: match response.body {
             Body::Bytes(bytes) => wit::Body::Bytes(bytes.into_owned()),

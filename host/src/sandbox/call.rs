@@ -4,7 +4,6 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tenantry_core::{
     contract::{Allow, Body, ContentType, Method, Payload, Request, Response},
-    limit::Quota,
     tenant::{PackedTenant, ReplyStyle},
 };
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -95,7 +94,8 @@ impl Sandbox {
         request: &Request<'_>,
         max_reply: usize,
     ) -> Result<Response, Fault> {
-        self.store.data_mut().ticks = 0;
+        let scope = self.store.data_mut();
+        (scope.ticks, scope.quota) = (0, None);
         self.store.set_epoch_deadline(1);
         let tenant = self.store.data().tenant().cloned();
         let call = Call::new(tenant.as_deref().map(|entry| &entry.packed), request);
@@ -115,7 +115,7 @@ impl Sandbox {
         if !(200..=599).contains(&response.status) {
             return Err(Fault::Status(response.status));
         }
-        Ok(from_wit(response))
+        Ok(from_wit(response).with_quota(self.store.data().quota))
     }
 
     fn fault(&self, error: wasmtime::Error) -> Fault {
@@ -232,11 +232,7 @@ fn from_wit(response: wit::Response) -> Response {
             wit::Allow::Post => Allow::Post,
         }),
         location: response.location,
-        quota: response.quota.map(|quota| Quota {
-            limit: quota.limit,
-            remaining: quota.remaining,
-            reset: Duration::from_nanos(quota.reset),
-        }),
+        quota: None,
         retry_after: response.retry_after.map(Duration::from_nanos),
         body: match response.body {
             wit::Body::Bytes(bytes) => Body::Bytes(Cow::Owned(bytes)),

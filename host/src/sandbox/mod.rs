@@ -137,11 +137,12 @@ fn engine_settings(threads: usize, limits: &SandboxLimits) -> wasmtime::Config {
     config
 }
 
-/// Core modules in a component: the guest, and the two that tie it to its imports.
-const CORE_INSTANCES: u32 = 3;
+/// Core modules in a component: the guest alone. Imports that took or gave more than
+/// numbers would need two more, which tie them to the guest's memory.
+const CORE_INSTANCES: u32 = 1;
 
-/// Tables in a component: the guest's, and that of its imports.
-const TABLES: u32 = 2;
+/// Tables in a component: the guest's.
+const TABLES: u32 = 1;
 
 /// Bytes of a slot that are cleared by hand when it is used again, where the system can't
 /// tell which were written: those that a usual request uses. The rest is given back to the

@@ -57,8 +57,8 @@ impl Sandboxes {
         let mut sandbox = match self.take(tenant) {
             Some(sandbox) => sandbox,
             None => {
-                let tenant = tenant.cloned();
-                Box::new(Sandbox::make(&self.component, tenant, Arc::clone(&self.state)).await?)
+                let state = Arc::clone(&self.state);
+                Sandbox::make(&self.component, tenant.cloned(), state).await?
             }
         };
         // Where the request is given up while this waits, the sandbox goes with it.
@@ -72,7 +72,7 @@ impl Sandboxes {
 
     /// An idle sandbox of this scope. Where there is none, makes sure that there is room
     /// for a new one.
-    fn take(&self, tenant: Option<&Arc<Entry>>) -> Option<Box<Sandbox>> {
+    fn take(&self, tenant: Option<&Arc<Entry>>) -> Option<Sandbox> {
         let mut idle = self.idle.borrow_mut();
         while let Some(sandbox) = idle.take(key(tenant)) {
             // A row that has changed since is another scope.
@@ -104,12 +104,12 @@ fn key(tenant: Option<&Arc<Entry>>) -> Key {
 
 struct Idle {
     /// A scope that was used later comes later; one whose sandboxes are all busy stays.
-    by_scope: LruCache<Key, Vec<Box<Sandbox>>>,
+    by_scope: LruCache<Key, Vec<Sandbox>>,
     count: usize,
 }
 
 impl Idle {
-    fn take(&mut self, key: Key) -> Option<Box<Sandbox>> {
+    fn take(&mut self, key: Key) -> Option<Sandbox> {
         let sandbox = self.by_scope.get_mut(&key)?.pop();
         match &sandbox {
             Some(_) => self.count -= 1,
@@ -120,7 +120,7 @@ impl Idle {
         sandbox
     }
 
-    fn put(&mut self, key: Key, sandbox: Box<Sandbox>) {
+    fn put(&mut self, key: Key, sandbox: Sandbox) {
         self.by_scope.get_or_insert_mut(key, Vec::new).push(sandbox);
         self.count += 1;
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenantry_core::{
-    limit::{Admission, Quota},
+    limit::Quota,
     session::SessionId,
     tenancy::{OpenError, Owner, Unavailable},
 };
@@ -23,6 +23,8 @@ pub(super) struct Scope {
     pub(super) memory: Memory,
     /// Ticks that the running call was seen running.
     pub(super) ticks: u32,
+    /// What was left of the tenant's limit when the running call asked.
+    pub(super) quota: Option<Quota>,
 }
 
 /// How much memory the sandbox has, and may have.
@@ -44,6 +46,7 @@ impl Scope {
                 was_refused: false,
             },
             ticks: 0,
+            quota: None,
         }
     }
 
@@ -90,7 +93,7 @@ impl ResourceLimiter for Memory {
 }
 
 impl wit::Host for Scope {
-    async fn open_session(&mut self, id: wit::SessionId) -> Result<(), wit::OpenError> {
+    async fn open_session(&mut self, id: wit::SessionId) -> wit::Opening {
         let opened = match &self.tenant {
             Some(tenant) => {
                 self.state
@@ -101,16 +104,17 @@ impl wit::Host for Scope {
             }
             None => Err(Unavailable.into()),
         };
-        opened.map_err(|error| match error {
-            OpenError::Exists => wit::OpenError::Exists,
-            OpenError::Full => wit::OpenError::Full,
-            _ => wit::OpenError::Unavailable,
-        })
+        match opened {
+            Ok(()) => wit::Opening::Opened,
+            Err(OpenError::Exists) => wit::Opening::Exists,
+            Err(OpenError::Full) => wit::Opening::Full,
+            Err(_) => wit::Opening::Unavailable,
+        }
     }
 
-    async fn owner(&mut self, id: wit::SessionId) -> Result<wit::Ownership, ()> {
+    async fn owner(&mut self, id: wit::SessionId) -> wit::Ownership {
         let Some(tenant) = &self.tenant else {
-            return Err(());
+            return wit::Ownership::Unavailable;
         };
         match self
             .state
@@ -119,22 +123,25 @@ impl wit::Host for Scope {
             .wait()
             .await
         {
-            Ok(Owner::Mine) => Ok(wit::Ownership::Mine),
-            Ok(Owner::Another) => Ok(wit::Ownership::Another),
-            Ok(Owner::Unknown) => Ok(wit::Ownership::Unknown),
-            Err(Unavailable) => Err(()),
+            Ok(Owner::Mine) => wit::Ownership::Mine,
+            Ok(Owner::Another) => wit::Ownership::Another,
+            Ok(Owner::Unknown) => wit::Ownership::Unknown,
+            Err(Unavailable) => wit::Ownership::Unavailable,
         }
     }
 
-    async fn admit_chat(&mut self) -> Result<wit::Admission, ()> {
+    async fn admit_chat(&mut self) -> wit::Admission {
         let Some(tenant) = &self.tenant else {
-            return Err(());
+            return wit::Admission::Unavailable;
         };
-        match self.state.limiter.admit(tenant).wait().await {
-            Ok(Admission::Unlimited) => Ok(wit::Admission::Unlimited),
-            Ok(Admission::Granted(left)) => Ok(wit::Admission::Granted(quota(left))),
-            Ok(Admission::Refused(left)) => Ok(wit::Admission::Refused(quota(left))),
-            Err(Unavailable) => Err(()),
+        let Ok(admission) = self.state.limiter.admit(tenant).wait().await else {
+            return wit::Admission::Unavailable;
+        };
+        self.quota = admission.quota();
+        if admission.is_granted() {
+            wit::Admission::Granted
+        } else {
+            wit::Admission::Refused
         }
     }
 }
@@ -147,12 +154,4 @@ impl random::Host for Scope {
 
 fn session_id(id: wit::SessionId) -> SessionId {
     SessionId::from_u64_pair(id.high, id.low)
-}
-
-fn quota(quota: Quota) -> wit::Quota {
-    wit::Quota {
-        limit: quota.limit,
-        remaining: quota.remaining,
-        reset: u64::try_from(quota.reset.as_nanos()).unwrap_or(u64::MAX),
-    }
 }
