@@ -151,12 +151,9 @@ impl<'a> Call<'a> {
     /// answers from it, the same comes out.
     pub fn answer<'t>(&self, tenancy: &mut impl Tenancy<'t>) -> Response {
         let tenant = tenancy.tenant();
-        if let Some(tenant) = &tenant
-            && self.scope() != Some(tenant.id)
-        {
-            return Response::internal_error();
-        }
+        let is_own = tenant.is_none_or(|tenant| self.scope() == Some(tenant.id));
         let mut response = match (&self.kind, tenant) {
+            _ if !is_own => Response::internal_error(),
             (Kind::Fixed(response), _) => response.clone(),
             (Kind::Refused(refusal), _) => refusal::response(refusal),
             (Kind::OpenSession(_) | Kind::Chat(_), None) => answer::unknown_tenant(),
