@@ -2,9 +2,11 @@
 //! and input that means harm.
 
 mod contract;
+mod documentation;
 mod isolation;
 mod json;
 mod limits;
 mod malice;
 mod native;
+mod openapi;
 mod rules;
