@@ -42,9 +42,15 @@ fn readme() -> String {
 
 fn steps(text: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    let blocks = text.split("```console\n").skip(1);
-    for block in blocks {
-        let block = block.split("```").next().unwrap_or_default();
+    for block in text.split("\n```").skip(1).step_by(2) {
+        let (kind, block) = block.split_once('\n').unwrap_or_default();
+        assert!(
+            ["console", "mermaid"].contains(&kind),
+            "a block of kind {kind:?}, which is not run"
+        );
+        if kind != "console" {
+            continue;
+        }
         let first = steps.len();
         for line in block.lines() {
             if let Some(command) = line.strip_prefix("$ ") {
