@@ -259,8 +259,9 @@ fn row(flag: &str, help: &str) -> String {
         Some((name, value)) => (name, value.trim_matches(['<', '>'])),
         None => (flag, ""),
     };
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
     let inside = |start: &str| {
-        let (_, behind) = help.split_once(start)?;
+        let (_, behind) = words.split_once(start)?;
         Some(behind.split_once(']')?.0)
     };
     let values: Vec<_> = help
@@ -280,8 +281,8 @@ fn row(flag: &str, help: &str) -> String {
     };
     let variable = inside("[env: ").unwrap_or_default().trim_end_matches('=');
     let meaning = help.trim().split("\n\n").next().unwrap_or_default();
-    let meaning = meaning.split(" [default").next().unwrap_or_default();
     let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
+    let meaning = meaning.split(" [default").next().unwrap_or_default();
     format!("| `{name}` | {value} | {default} | `{variable}` | {meaning} |")
 }
 
