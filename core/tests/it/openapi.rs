@@ -342,6 +342,7 @@ fn every_described_answer_occurs() {
 fn every_reference_leads_somewhere_and_everything_is_referred_to() {
     let api = Api::read();
     assert_eq!(api.json["openapi"], "3.1.0");
+    assert_eq!(api.json["info"]["version"], env!("CARGO_PKG_VERSION"));
     let text = api.json.to_string();
     let mut referred = BTreeSet::new();
     for reference in text.split(r##""$ref":"#"##).skip(1) {
