@@ -6,8 +6,9 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::{Rc, Weak},
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -22,6 +23,11 @@ pub(super) struct Activity {
     since: Cell<Instant>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
+    /// Whether a request waits for the answers before it to be on their way.
+    is_awaited: Cell<bool>,
+    /// Whether a body is read that nobody wants.
+    is_discarding: Cell<bool>,
+    was_cut_short: Cell<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +63,8 @@ impl Activity {
 
     /// Bytes have come, or the end of them.
     pub(super) fn has_read(&self) {
-        if self.phase.get() == Phase::Idle {
+        // What is discarded has a timeout of its own.
+        if self.phase.get() == Phase::Idle && !self.is_discarding.get() {
             self.enter(Phase::Head);
         }
     }
@@ -90,7 +97,54 @@ impl Activity {
     pub(super) fn has_flushed(&self) {
         if self.phase.get() == Phase::Answering {
             self.enter(Phase::Idle);
+            if self.is_awaited.replace(false) {
+                self.wake();
+            }
         }
+    }
+
+    /// Waits until everything that was answered is on its way. hyper begins with the next
+    /// request earlier where a body was discarded, and would gather answers without end
+    /// for a client that sends and does not read.
+    pub(super) async fn flushed(&self) {
+        poll_fn(|_| {
+            let is_writing = matches!(self.phase.get(), Phase::Answering | Phase::Stalled);
+            self.is_awaited.set(is_writing);
+            if is_writing {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+    }
+
+    /// A body is read and forgotten, until [`has_discarded`](Self::has_discarded).
+    pub(super) fn discards(&self) {
+        self.is_discarding.set(true);
+    }
+
+    /// The next bytes that come belong to a request.
+    pub(super) fn has_discarded(&self) {
+        self.is_discarding.set(false);
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// The request that is answered last is not read to its end.
+    pub(super) fn cuts_short(&self) {
+        self.was_cut_short.set(true);
+    }
+
+    /// Whether the client may be sending the rest of a request that was answered.
+    pub(super) fn was_cut_short(&self) -> bool {
+        self.was_cut_short.get()
+    }
+
+    /// Whether the connection is to end after the request that it is in.
+    pub(super) fn is_draining(&self) -> bool {
+        self.order.get() == Order::Drain
     }
 
     /// What the connection is told to do; its task is woken when that changes.
@@ -107,6 +161,11 @@ impl Activity {
 
     fn tell(&self, order: Order) {
         self.order.set(order);
+        self.wake();
+    }
+
+    /// Makes the connection's task look again.
+    fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
@@ -142,6 +201,9 @@ impl Activities {
             since: Cell::new(Instant::now()),
             order: Cell::new(order),
             waker: RefCell::new(None),
+            is_awaited: Cell::new(false),
+            is_discarding: Cell::new(false),
+            was_cut_short: Cell::new(false),
         });
         self.all.borrow_mut().push(Rc::downgrade(&activity));
         activity

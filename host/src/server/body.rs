@@ -1,13 +1,18 @@
 //! Reading a request's body: bounded in size and time.
 
-use std::time::Duration;
+use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
-use super::{Settings, service::within};
+use super::{
+    Settings,
+    activity::Activity,
+    linger::{DISCARD_BYTES, DISCARD_TIME},
+    service::within,
+};
 
 /// Why a body was not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,32 +25,15 @@ pub(super) enum Refusal {
     Broken,
 }
 
-/// What is read of a body that nobody wants, so that a client that is still sending it can
-/// see the answer: a socket that is closed with bytes unread takes the answer back.
-const DISCARD_BYTES: usize = 8 << 20;
-const DISCARD_TIME: Duration = Duration::from_secs(1);
-
 /// Reads a body to its end.
-pub(super) async fn read(
-    mut body: Incoming,
-    headers: &HeaderMap,
-    settings: &Settings,
-) -> Result<Bytes, Refusal> {
+pub(super) async fn read(mut body: Incoming, settings: &Settings) -> Result<Bytes, Refusal> {
     // Said before it is sent: not a byte of it needs to come.
     if body.size_hint().lower() > settings.max_body as u64 {
-        discard(body, headers);
         return Err(Refusal::TooLarge);
     }
-    match within(settings.body_timeout, collect(&mut body, settings.max_body)).await {
-        Some(Ok(bytes)) => Ok(bytes),
-        Some(Err(refusal)) => {
-            if refusal == Refusal::TooLarge {
-                discard(body, headers);
-            }
-            Err(refusal)
-        }
-        None => Err(Refusal::TooSlow),
-    }
+    within(settings.body_timeout, collect(&mut body, settings.max_body))
+        .await
+        .unwrap_or(Err(Refusal::TooSlow))
 }
 
 async fn collect(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Refusal> {
@@ -77,12 +65,19 @@ async fn collect(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Refusal
     })
 }
 
-/// Reads on after the answer, for a while, and forgets what comes.
-pub(super) fn discard(mut body: Incoming, headers: &HeaderMap) {
-    // A client that waits for permission to send is not sending.
-    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
+/// Reads on after the answer, for a while, and forgets what comes, so that the next request
+/// can follow on the same connection.
+pub(super) fn discard(mut body: Incoming, headers: &HeaderMap, activity: &Rc<Activity>) {
+    if body.is_end_stream() {
         return;
     }
+    if waits_for_permission(headers) {
+        // It may send its body or not: what comes next cannot be told apart.
+        activity.cuts_short();
+        return;
+    }
+    activity.discards();
+    let activity = Rc::clone(activity);
     tokio::task::spawn_local(async move {
         let read = async {
             let mut left = DISCARD_BYTES;
@@ -94,7 +89,14 @@ pub(super) fn discard(mut body: Incoming, headers: &HeaderMap) {
                 }
             }
         };
-        // However it ends, the connection takes care of itself.
-        let _ = tokio::time::timeout(DISCARD_TIME, read).await;
+        // hyper closes a connection whose body is dropped before its end.
+        let _ = within(DISCARD_TIME, read).await;
+        activity.has_discarded();
     });
+}
+
+/// Whether the client sends its body only when it is told to.
+fn waits_for_permission(headers: &HeaderMap) -> bool {
+    let mut expected = headers.get_all(header::EXPECT).iter();
+    expected.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }

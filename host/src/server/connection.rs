@@ -1,13 +1,26 @@
 //! One connection, from its first byte to its last.
 
-use std::{future::poll_fn, pin::pin, rc::Rc, task::Poll};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
-use hyper::{server::conn::http1, service::service_fn};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    server::conn::http1::{Builder, Connection},
+    service::{HttpService, service_fn},
+};
 use tokio::net::TcpStream;
 
 use super::{
     Settings,
     activity::{Activity, Order},
+    linger,
     service::Service,
     timed::TimedStream,
 };
@@ -15,47 +28,85 @@ use super::{
 /// Headers of a request, at most.
 const MAX_HEADERS: usize = 256;
 
+/// The line that a client begins with which speaks HTTP/2 without asking.
+const HTTP_2_LINE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
 pub(super) async fn serve(
     socket: TcpStream,
     activity: Rc<Activity>,
     settings: &Settings,
     service: &Rc<Service>,
 ) {
-    let stream = TimedStream::new(socket, Rc::clone(&activity));
+    let mut http = Builder::new();
+    // A client may close its side once it has sent its request.
+    http.half_close(true)
+        .max_headers(MAX_HEADERS)
+        .max_header_size(settings.max_head)
+        .max_buf_size(settings.max_head)
+        // An answer is small: copying it behind its head costs less than a second piece to
+        // write.
+        .writev(false);
     let handler = service_fn(|request| {
         let (service, activity) = (Rc::clone(service), Rc::clone(&activity));
         async move { service.handle(request, &activity).await }
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            // A client may close its side once it has sent its request.
-            .half_close(true)
-            .max_headers(MAX_HEADERS)
-            .max_buf_size(settings.max_head)
-            // An answer is small: copying it behind its head costs less than a second
-            // piece to write.
-            .writev(false)
-            .serve_connection(stream, handler)
-    );
-    let mut is_draining = false;
-    poll_fn(|cx| {
-        match activity.order(cx) {
-            Order::Go => {}
-            Order::Drain if is_draining => {}
-            Order::Drain => {
-                is_draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            Order::Close(timeout) => {
-                tracing::debug!(timeout, "a connection timed out");
-                return Poll::Ready(());
+    let stream = TimedStream::new(socket, Rc::clone(&activity));
+    let mut connection = http.serve_connection(stream, &handler);
+    let mut ended = run(&mut connection, &activity).await;
+    if matches!(&ended, Ended::Early(error) if error.is_parse_version_h2()) {
+        // hyper says nothing where it sees all of HTTP/2's opening, and the usual 400 where
+        // it sees no more than its first line.
+        let mut stream = connection.into_parts().io;
+        stream.read_first(HTTP_2_LINE);
+        connection = http.serve_connection(stream, &handler);
+        ended = run(&mut connection, &activity).await;
+    }
+    let stream = connection.into_parts().io;
+    match ended {
+        Ended::Done => linger::close(stream, activity.was_cut_short()).await,
+        Ended::Early(error) => {
+            tracing::debug!(%error, "a connection ended early");
+            if error.is_parse() {
+                linger::close(stream, true).await;
             }
         }
-        connection.as_mut().poll(cx).map(|ended| {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended early");
-            }
+        Ended::TimedOut(timeout) => tracing::debug!(timeout, "a connection timed out"),
+    }
+}
+
+/// How a connection ended.
+enum Ended {
+    /// After its last answer, or before its first request.
+    Done,
+    /// With a request that is none, or with the socket.
+    Early(hyper::Error),
+    /// By a timeout of that name.
+    TimedOut(&'static str),
+}
+
+/// Serves requests until the connection ends.
+async fn run<S>(connection: &mut Connection<TimedStream, S>, activity: &Activity) -> Ended
+where
+    S: HttpService<Incoming, ResBody = Full<Bytes>, Error = Infallible>,
+{
+    let mut is_draining = false;
+    poll_fn(|cx: &mut Context<'_>| {
+        let order = activity.order(cx);
+        if let Order::Close(timeout) = order {
+            return Poll::Ready(Ended::TimedOut(timeout));
+        }
+        let mut connection = Pin::new(&mut *connection);
+        let mut polled = connection.as_mut().poll(cx);
+        // Only now that everything that has come is read, it is known to be idle.
+        if order == Order::Drain && polled.is_pending() && !is_draining {
+            is_draining = true;
+            connection.as_mut().graceful_shutdown();
+            polled = connection.poll(cx);
+        }
+        polled.map(|ended| match ended {
+            Ok(()) => Ended::Done,
+            Err(error) => Ended::Early(error),
         })
     })
-    .await;
+    .await
 }

@@ -10,6 +10,7 @@ mod activity;
 mod assets;
 mod body;
 mod connection;
+mod linger;
 mod listener;
 mod log;
 mod service;

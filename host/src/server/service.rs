@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     future::{Future, poll_fn},
     pin::pin,
+    rc::Rc,
     task::Poll,
     time::Duration,
 };
@@ -41,12 +42,17 @@ impl Service {
     pub(super) async fn handle(
         &self,
         request: http::Request<Incoming>,
-        activity: &Activity,
+        activity: &Rc<Activity>,
     ) -> Result<Answer, Infallible> {
+        activity.flushed().await;
         let start = activity.request_begins();
         let (head, body) = request.into_parts();
         let mut entry = log::Entry::new(&head.method, head.uri.path(), start);
-        let answer = self.respond(&head, body, &mut entry).await;
+        let mut answer = self.respond(&head, body, activity, &mut entry).await;
+        if activity.was_cut_short() || activity.is_draining() {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+        }
         entry.write(answer.status());
         activity.answer_begins();
         Ok(answer)
@@ -56,25 +62,25 @@ impl Service {
         &self,
         head: &Parts,
         incoming: Incoming,
+        activity: &Rc<Activity>,
         entry: &mut log::Entry<'_>,
     ) -> Answer {
-        if head_bytes(head) > self.settings.max_head {
-            body::discard(incoming, &head.headers);
-            return head_too_large();
-        }
         let method = Method::from(head.method.as_str());
         if let Some(answer) = assets::answer(method, head.uri.path(), &head.headers) {
-            body::discard(incoming, &head.headers);
+            body::discard(incoming, &head.headers, activity);
             return answer;
         }
         let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
         let body = if contract::wants_body(method, target) {
-            match body::read(incoming, &head.headers, &self.settings).await {
+            match body::read(incoming, &self.settings).await {
                 Ok(body) => body,
-                Err(refusal) => return refused(&refusal),
+                Err(refusal) => {
+                    activity.cuts_short();
+                    return refused(refusal);
+                }
             }
         } else {
-            body::discard(incoming, &head.headers);
+            body::discard(incoming, &head.headers, activity);
             Bytes::new()
         };
         let content_type = head.headers.get(header::CONTENT_TYPE);
@@ -156,31 +162,8 @@ fn internal_error() -> Answer {
     answer
 }
 
-/// About the bytes that a request's line and headers took. hyper's own bound is on what it
-/// buffers, which can be twice as much.
-fn head_bytes(head: &Parts) -> usize {
-    let line = head
-        .uri
-        .path_and_query()
-        .map_or(0, |target| target.as_str().len());
-    let headers = head.headers.iter();
-    line + headers
-        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
-        .sum::<usize>()
-}
-
-/// The same as hyper answers where its buffer is full.
-fn head_too_large() -> Answer {
-    let mut answer = Response::new(Full::default());
-    *answer.status_mut() = http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    let close = HeaderValue::from_static("close");
-    answer.headers_mut().insert(header::CONNECTION, close);
-    answer
-}
-
-/// What is answered to a body that is not read, or not to its end. The connection ends
-/// with it: what else comes is not a request.
-fn refused(refusal: &Refusal) -> Answer {
+/// What is answered to a body that is not read, or not to its end.
+fn refused(refusal: Refusal) -> Answer {
     let (status, body): (_, &'static [u8]) = match refusal {
         Refusal::TooLarge => (
             http::StatusCode::PAYLOAD_TOO_LARGE,
@@ -197,11 +180,7 @@ fn refused(refusal: &Refusal) -> Answer {
     };
     let mut answer = Response::new(Full::new(Bytes::from_static(body)));
     *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, json);
     answer
 }

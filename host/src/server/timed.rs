@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -9,6 +10,7 @@ use std::{
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::activity::Activity;
@@ -17,6 +19,19 @@ use super::activity::Activity;
 pub(super) struct TimedStream {
     socket: TokioIo<TcpStream>,
     activity: Rc<Activity>,
+    /// Read before anything of the socket.
+    first: &'static [u8],
+}
+
+/// What a socket has to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// Something.
+    Bytes,
+    /// Nothing for now.
+    Nothing,
+    /// Nothing any more: the client has closed its side, or has gone.
+    End,
 }
 
 impl TimedStream {
@@ -24,6 +39,23 @@ impl TimedStream {
         Self {
             socket: TokioIo::new(socket),
             activity,
+            first: &[],
+        }
+    }
+
+    /// Makes the next read give these bytes, as if they had just come.
+    pub(super) fn read_first(&mut self, bytes: &'static [u8]) {
+        self.first = bytes;
+    }
+
+    /// What there is to read, without reading it.
+    pub(super) fn unread(&self) -> Unread {
+        let mut byte = [MaybeUninit::uninit()];
+        match SockRef::from(self.socket.inner()).peek(&mut byte) {
+            Ok(0) => Unread::End,
+            Ok(_) => Unread::Bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Unread::Nothing,
+            Err(_) => Unread::End,
         }
     }
 }
@@ -32,8 +64,14 @@ impl Read for TimedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        let first = std::mem::take(&mut self.first);
+        if !first.is_empty() {
+            // At a connection's beginning: hyper's buffer is far larger.
+            buffer.put_slice(first);
+            return Poll::Ready(Ok(()));
+        }
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
         if read.is_ready() {
             self.activity.has_read();
