@@ -5,10 +5,11 @@ use std::{io, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
     net::TcpStream,
     runtime::{Builder, LocalOptions},
+    sync::OwnedSemaphorePermit,
     task::JoinSet,
 };
 
-use super::{Shared, activity::Activities, connection, service::Service};
+use super::{Shared, activity::Activities, connection, listener::BACKLOG, service::Service};
 use crate::engine::Engine;
 
 /// After an error of accept, such as no more file descriptors, which would only come again
@@ -26,17 +27,23 @@ pub(super) fn work(listener: TcpListener, shared: Arc<Shared>, engine: Engine) -
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>, engine: Engine) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let service = Rc::new(Service::new(engine, shared.settings));
-    let activities = Rc::new(Activities::default());
-    let mut connections = JoinSet::new();
+    let mut worker = Worker {
+        service: Rc::new(Service::new(engine, shared.settings)),
+        activities: Rc::default(),
+        connections: JoinSet::new(),
+        shared: &shared,
+    };
+    let activities = Rc::clone(&worker.activities);
     tokio::select! {
-        () = accept_all(&listener, &shared, &service, &activities, &mut connections) => {}
+        () = worker.accept_all(&listener) => {}
         () = activities.watch(&shared.settings) => {}
         () = shared.shutdown.requested() => {}
     }
-    drop(listener);
+    worker.accept_waiting(listener.into_std()?);
+    // What has come is seen in this time, and is answered.
+    tokio::time::sleep(Duration::from_millis(1)).await;
     activities.drain();
-    let drained = async { while connections.join_next().await.is_some() {} };
+    let drained = async { while worker.connections.join_next().await.is_some() {} };
     tokio::select! {
         () = drained => {}
         () = activities.watch(&shared.settings) => {}
@@ -46,31 +53,57 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, engine: Engine) -> io
     Ok(())
 }
 
-async fn accept_all(
-    listener: &tokio::net::TcpListener,
-    shared: &Arc<Shared>,
-    service: &Rc<Service>,
-    activities: &Rc<Activities>,
-    connections: &mut JoinSet<()>,
-) {
-    loop {
-        // Held until the connection ends. The semaphore is never closed.
-        let permit = Arc::clone(&shared.connections).acquire_owned().await;
-        let socket = match listener.accept().await {
-            Ok((socket, _)) => socket,
-            Err(error) => {
-                if !is_the_clients(&error) {
+/// What a worker thread has.
+struct Worker<'a> {
+    shared: &'a Shared,
+    service: Rc<Service>,
+    activities: Rc<Activities>,
+    connections: JoinSet<()>,
+}
+
+impl Worker<'_> {
+    /// Accepts connections, for ever.
+    async fn accept_all(&mut self, listener: &tokio::net::TcpListener) {
+        loop {
+            // Held until the connection ends. The semaphore is never closed.
+            let permit = Arc::clone(&self.shared.connections).acquire_owned().await;
+            match listener.accept().await {
+                Ok((socket, _)) => self.begin(socket, permit.ok()),
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => {
                     tracing::error!(%error, "no connection could be accepted");
                     tokio::time::sleep(BACK_OFF).await;
                 }
-                continue;
             }
-        };
+        }
+    }
+
+    /// Accepts the connections that the system has accepted already: their clients believe
+    /// themselves served.
+    fn accept_waiting(&mut self, listener: TcpListener) {
+        for _ in 0..BACKLOG {
+            let Ok(permit) = Arc::clone(&self.shared.connections).try_acquire_owned() else {
+                return;
+            };
+            let socket = match listener.accept() {
+                Ok((socket, _)) => socket,
+                Err(error) if is_the_clients(&error) => continue,
+                // There is none any more, or the system gives none.
+                Err(_) => return,
+            };
+            let socket = socket.set_nonblocking(true).map(|()| socket);
+            if let Ok(socket) = socket.and_then(TcpStream::from_std) {
+                self.begin(socket, Some(permit));
+            }
+        }
+    }
+
+    fn begin(&mut self, socket: TcpStream, permit: Option<OwnedSemaphorePermit>) {
         prepare(&socket);
-        while connections.try_join_next().is_some() {}
-        let (service, activity) = (Rc::clone(service), activities.add());
-        let settings = shared.settings;
-        connections.spawn_local(async move {
+        while self.connections.try_join_next().is_some() {}
+        let (service, activity) = (Rc::clone(&self.service), self.activities.add());
+        let settings = self.shared.settings;
+        self.connections.spawn_local(async move {
             connection::serve(socket, activity, &settings, &service).await;
             drop(permit);
         });
@@ -93,4 +126,24 @@ fn is_the_clients(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accepted_socket_sends_without_delay() {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+            let listener = listener.expect("a free port");
+            let address = listener.local_addr().expect("an address");
+            let _client = std::net::TcpStream::connect(address).expect("it listens");
+            let (socket, _) = listener.accept().await.expect("a connection");
+            assert!(!socket.nodelay().expect("an option"));
+            prepare(&socket);
+            assert!(socket.nodelay().expect("an option"));
+        });
+    }
 }

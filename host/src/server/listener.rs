@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 /// Connections that may wait to be accepted. The standard library's 128 overflow in a
 /// burst, and a client that finds no room tries again only after a second. The system may
 /// allow fewer (`net.core.somaxconn`).
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Binds an address and listens on it.
 ///

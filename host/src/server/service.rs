@@ -14,7 +14,10 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header, request::Parts, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tenantry_core::contract::{self, Method, Payload, Request};
+use tenantry_core::{
+    contract::{self, Body, Method, Payload, Request},
+    tenancy::Unavailable,
+};
 
 use super::{
     Settings,
@@ -90,47 +93,67 @@ impl Service {
             content_type: content_type.map(HeaderValue::as_bytes),
             body: Payload::from(&*body),
         };
-        let answering = self.engine.answer(&request);
-        let answered = within(self.settings.request_timeout, answering).await;
-        let answered = answered.unwrap_or_else(|| {
+        let answered = within(self.settings.request_timeout, self.ask(&request)).await;
+        let (answered, body) = answered.unwrap_or_else(|| {
             entry.timed_out();
-            Answered::from(contract::Response::unavailable())
+            unavailable()
         });
         entry.answered(&answered);
-        self.answer(answered.response).await
+        to_http(&answered.response, body)
     }
 
-    /// The answer as HTTP.
-    async fn answer(&self, response: contract::Response) -> Answer {
-        let mut answer = Response::new(Full::default());
-        let mut status = http::StatusCode::from_u16(response.status);
-        for (name, value) in response.headers() {
-            let value = match value {
-                Cow::Borrowed(value) => Ok(HeaderValue::from_static(value)),
-                Cow::Owned(value) => HeaderValue::try_from(value),
-            };
-            match value {
-                Ok(value) => {
-                    answer.headers_mut().append(header_name(name), value);
-                }
-                Err(_) => status = http::StatusCode::from_u16(0),
-            }
+    /// What the engine answers, and the bytes of its body.
+    async fn ask(&self, request: &Request<'_>) -> (Answered, Bytes) {
+        let mut answered = self.engine.answer(request).await;
+        let body = std::mem::replace(&mut answered.response.body, TAKEN);
+        match self.engine.body(body).await {
+            Ok(body) => (answered, body),
+            Err(Unavailable) => unavailable(),
         }
-        let head_only = response.head_only;
-        let body = self.engine.body(response.body).await;
-        let (Ok(status), Ok(body)) = (status, body) else {
-            // Nothing that the core answers comes here.
-            return internal_error();
-        };
-        *answer.status_mut() = status;
-        if head_only {
-            let length = HeaderValue::from(body.len());
-            answer.headers_mut().insert(header::CONTENT_LENGTH, length);
-        } else {
-            *answer.body_mut() = Full::new(body);
-        }
-        answer
     }
+}
+
+/// Stands for a body that is elsewhere.
+const TAKEN: Body = Body::Bytes(Cow::Borrowed(&[]));
+
+/// What is answered where a store is out of reach, or takes too long.
+fn unavailable() -> (Answered, Bytes) {
+    let mut response = contract::Response::unavailable();
+    let body = match std::mem::replace(&mut response.body, TAKEN) {
+        Body::Bytes(bytes) => Bytes::from(bytes.into_owned()),
+        Body::TenantList => Bytes::new(),
+    };
+    (Answered::from(response), body)
+}
+
+/// An answer as HTTP.
+fn to_http(response: &contract::Response, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::default());
+    let mut status = http::StatusCode::from_u16(response.status);
+    for (name, value) in response.headers() {
+        let value = match value {
+            Cow::Borrowed(value) => Ok(HeaderValue::from_static(value)),
+            Cow::Owned(value) => HeaderValue::try_from(value),
+        };
+        match value {
+            Ok(value) => {
+                answer.headers_mut().append(header_name(name), value);
+            }
+            Err(_) => status = http::StatusCode::from_u16(0),
+        }
+    }
+    let Ok(status) = status else {
+        // Nothing that the core answers comes here.
+        return internal_error();
+    };
+    *answer.status_mut() = status;
+    if response.head_only {
+        let length = HeaderValue::from(body.len());
+        answer.headers_mut().insert(header::CONTENT_LENGTH, length);
+    } else {
+        *answer.body_mut() = Full::new(body);
+    }
+    answer
 }
 
 /// The output of `future`, unless that takes longer than `time`. What is ready at once, as
