@@ -138,6 +138,31 @@ impl Connection {
         }
     }
 
+    /// Everything that comes until the server closes the connection.
+    ///
+    /// # Errors
+    /// It does not close it, but stays silent.
+    pub(crate) fn rest(&mut self) -> Result<Vec<u8>, String> {
+        let mut rest = std::mem::take(&mut self.buffer);
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => Ok(rest),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(rest),
+            Err(error) => Err(format!("the connection was not closed: {error}")),
+        }
+    }
+
+    /// Sends bytes, all of which the server must take, or at least discard.
+    pub(crate) fn send_all(&mut self, bytes: impl AsRef<[u8]>) {
+        let sent = self.stream.write_all(bytes.as_ref());
+        sent.expect("the server takes what is sent");
+    }
+
+    /// Waits until the server closes the connection; whether it closed its side and did
+    /// not reset it, which may cost a client the last answer.
+    pub(crate) fn is_closed_gently(&mut self) -> bool {
+        self.buffer.is_empty() && matches!(self.stream.read(&mut [0]), Ok(0))
+    }
+
     /// Waits until the server closes the connection; whether it did, without another byte.
     pub(crate) fn is_closed(&mut self) -> bool {
         let mut byte = [0];

@@ -4,3 +4,4 @@
 pub(crate) mod client;
 pub(crate) mod program;
 pub(crate) mod server;
+pub(crate) mod stores;
