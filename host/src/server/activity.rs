@@ -142,6 +142,11 @@ impl Activity {
         self.was_cut_short.get()
     }
 
+    /// Whether a request has begun to come.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.phase.get() == Phase::Head
+    }
+
     /// Whether the connection is to end after the request that it is in.
     pub(super) fn is_draining(&self) -> bool {
         self.order.get() == Order::Drain

@@ -97,8 +97,9 @@ where
         }
         let mut connection = Pin::new(&mut *connection);
         let mut polled = connection.as_mut().poll(cx);
-        // Only now that everything that has come is read, it is known to be idle.
-        if order == Order::Drain && polled.is_pending() && !is_draining {
+        // Only now that everything that has come is read, it is known to be idle. A request
+        // that has begun is awaited: hyper would close a connection that has had another.
+        if order == Order::Drain && polled.is_pending() && !is_draining && !activity.is_in_head() {
             is_draining = true;
             connection.as_mut().graceful_shutdown();
             polled = connection.poll(cx);
