@@ -1,1 +1,202 @@
-//! x
+//! Many connections: idle ones, a burst of them, too many of them.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    process::Command,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tenantry::server::{self, Server};
+
+use crate::support::{
+    client::{Connection, PATIENCE, ask, chat, get, open_session},
+    program::{Program, tenantry},
+    server::{Setup, Way},
+};
+
+/// Files that this process has open besides those that a test of this file opens.
+const OTHER_FILES: u64 = 3000;
+
+/// How many connections of `wanted` can be opened here, after the limit was raised as far
+/// as it goes. Says so where that is fewer.
+fn connections(wanted: usize) -> usize {
+    let files = wanted as u64 + OTHER_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < files) {
+        let maximum = limit.maximum.map(|maximum| maximum.max(files));
+        let raised = Rlimit {
+            current: Some(files),
+            maximum,
+        };
+        let as_far_as_allowed = Rlimit {
+            current: limit.maximum.map(|maximum| maximum.min(files)),
+            ..limit
+        };
+        if setrlimit(Resource::Nofile, raised).is_err() {
+            setrlimit(Resource::Nofile, as_far_as_allowed).expect("a limit within the maximum");
+        }
+    }
+    let current = getrlimit(Resource::Nofile).current.unwrap_or(files);
+    let possible = usize::try_from(current.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
+    if possible < wanted {
+        println!("this machine allows only {possible} of {wanted} connections");
+    }
+    assert!(possible > 0, "too few open files are allowed: {current}");
+    possible.min(wanted)
+}
+
+#[test]
+fn ten_thousand_idle_connections_do_not_disturb_the_working_ones() {
+    // The other ends are another process's files.
+    let server = Program::serve(&[
+        "--no-limits",
+        "--idle-timeout",
+        "1h",
+        "--log-filter",
+        "warn",
+    ]);
+    let id = open_session(server.address, "acme");
+    let mut working = Connection::open(server.address);
+    let mut idle = Vec::new();
+    for n in 0..connections(10_000) {
+        let mut connection = Connection::open(server.address);
+        // Idle before the first request, and between two.
+        if n % 2 == 0 {
+            let reply = connection.exchange(&get("/")).expect("an answer");
+            assert_eq!(reply.status, 200);
+        }
+        idle.push(connection);
+        if n % 10 == 0 {
+            let reply = working.exchange(&chat("acme", &id, "hello"));
+            assert_eq!(reply.expect("an answer").status, 200);
+        }
+    }
+    for connection in &mut idle {
+        let reply = connection.exchange(&get("/")).expect("an answer");
+        assert_eq!(reply.status, 200);
+    }
+    let reply = working.exchange(&chat("acme", &id, "hello"));
+    assert_eq!(reply.expect("an answer").status, 200);
+}
+
+#[test]
+fn a_thousand_connections_at_once_all_find_room() {
+    let allowed = fs::read_to_string("/proc/sys/net/core/somaxconn");
+    let allowed = allowed.ok().and_then(|text| text.trim().parse().ok());
+    let mut burst = connections(2000) / 2;
+    if let Some(allowed) = allowed.filter(|allowed| *allowed < burst) {
+        println!("this machine lets only {allowed} connections wait");
+        burst = allowed;
+    }
+    let mut setup = Setup::new(Way::Tenant);
+    setup.task.server.max_connections = 2000;
+    let listener = server::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    // Nobody accepts yet, and nobody has to: a client that found no room would wait here.
+    let mut connections: Vec<_> = (0..burst).map(|_| Connection::open(address)).collect();
+    for connection in &mut connections {
+        connection.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+    }
+    let state = Arc::new(setup.state());
+    let server = Server::new(listener, setup.task.server, state, setup.component());
+    let shutdown = server.shutdown();
+    let thread = thread::spawn(move || server.run());
+    for connection in &mut connections {
+        assert_eq!(connection.reply().expect("an answer").status, 200);
+    }
+    shutdown.now();
+    let ran = thread.join().expect("the server did not panic");
+    ran.expect("the server ran");
+}
+
+#[test]
+fn connections_over_the_bound_wait_until_one_ends() {
+    let mut setup = Setup::new(Way::Tenant);
+    setup.task.server.max_connections = 4;
+    let server = setup.start();
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let mut connection = Connection::open(server.address);
+        let reply = connection.exchange(&get("/")).expect("an answer");
+        assert_eq!(reply.status, 200);
+        open.push(connection);
+    }
+    let mut waiting: Vec<_> = (0..4)
+        .map(|_| {
+            let mut connection = Connection::open(server.address);
+            connection.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+            connection
+        })
+        .collect();
+    let moment = Duration::from_millis(300);
+    for connection in &waiting {
+        let stream = connection.stream();
+        stream.set_read_timeout(Some(moment)).expect("a socket");
+        let error = stream.peek(&mut [0]).expect_err("no answer");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    }
+    for connection in &mut open {
+        let reply = connection.exchange(&get("/")).expect("an answer");
+        assert_eq!(reply.status, 200);
+    }
+    // First come, first served: one that waits for each that ends.
+    for (ended, connection) in open.into_iter().zip(&mut waiting) {
+        drop(ended);
+        assert_eq!(connection.reply().expect("an answer").status, 200);
+    }
+}
+
+/// `tenantry serve` that may open no more than `files` files.
+fn serve_with_files(files: u32, args: &[&str]) -> Program {
+    let plain = tenantry(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!(r#"ulimit -n {files} && exec "$0" "$@""#)])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .stdin(std::process::Stdio::null());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(folder) = plain.get_current_dir() {
+        command.current_dir(folder);
+    }
+    Program::start(command)
+}
+
+#[test]
+fn a_server_without_files_left_says_so_and_recovers() {
+    let begin = Instant::now();
+    let server = serve_with_files(40, &["--threads", "1", "--idle-timeout", "1h"]);
+    let mut first = Connection::open(server.address);
+    let reply = first.exchange(&get("/")).expect("an answer");
+    assert_eq!(reply.status, 200);
+    let mut more: Vec<_> = (0..100).map(|_| Connection::open(server.address)).collect();
+    let last = more.last_mut().expect("a hundred");
+    last.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+    let stream = last.stream();
+    let moment = Duration::from_secs(1);
+    stream.set_read_timeout(Some(moment)).expect("a socket");
+    let error = stream.peek(&mut [0]).expect_err("no answer");
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    // What is open is served all the while.
+    let reply = first.exchange(&get("/")).expect("an answer");
+    assert_eq!(reply.status, 200);
+    drop(more);
+    assert_eq!(ask(server.address, &get("/")).status, 200);
+    server.signal("TERM");
+    let (status, _, log) = server.wait();
+    assert!(status.success(), "{log}");
+    let complaints = log.matches("no connection could be accepted").count();
+    // One for each try, and a pause of 100 ms after each.
+    let tries = begin.elapsed().as_millis() / 100 + 1;
+    assert!((1..=tries).contains(&(complaints as u128)), "{log}");
+}
