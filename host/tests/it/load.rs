@@ -21,6 +21,12 @@ use crate::support::{
 /// Files that this process has open besides those that a test of this file opens.
 const OTHER_FILES: u64 = 3000;
 
+/// Says that this machine lets less be tested than is meant to be.
+#[expect(clippy::print_stdout, reason = "a note beside the test's result")]
+fn note(text: &str) {
+    println!("note: {text}");
+}
+
 /// How many connections of `wanted` can be opened here, after the limit was raised as far
 /// as it goes. Says so where that is fewer.
 fn connections(wanted: usize) -> usize {
@@ -43,7 +49,9 @@ fn connections(wanted: usize) -> usize {
     let current = getrlimit(Resource::Nofile).current.unwrap_or(files);
     let possible = usize::try_from(current.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
     if possible < wanted {
-        println!("this machine allows only {possible} of {wanted} connections");
+        note(&format!(
+            "this machine allows only {possible} of {wanted} connections"
+        ));
     }
     assert!(possible > 0, "too few open files are allowed: {current}");
     possible.min(wanted)
@@ -89,7 +97,9 @@ fn a_thousand_connections_at_once_all_find_room() {
     let allowed = allowed.ok().and_then(|text| text.trim().parse().ok());
     let mut burst = connections(2000) / 2;
     if let Some(allowed) = allowed.filter(|allowed| *allowed < burst) {
-        println!("this machine lets only {allowed} connections wait");
+        note(&format!(
+            "this machine lets only {allowed} connections wait"
+        ));
         burst = allowed;
     }
     let mut setup = Setup::new(Way::Tenant);
