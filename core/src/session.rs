@@ -207,14 +207,15 @@ impl Table {
     }
 
     /// Whose the session is, as `tenant` may know it. Its owner's look at it is a use of
-    /// it: where that gives it a new tick, `used` is called with the old one, to be told
-    /// to the owner's [`Ledger::used`] before the table is touched again.
+    /// it: where that gives it a new tick, `used` is called with the old one, to ask the
+    /// owner's [`Ledger::used`] whether the session still counts. Where it does not, it
+    /// has ended.
     pub fn owner(
         &mut self,
         id: SessionId,
         tenant: TenantKey,
         now: Tick,
-        used: impl FnOnce(Tick),
+        used: impl FnOnce(Tick) -> bool,
     ) -> Owner {
         match self.sessions.get_mut(&id) {
             Some(session) if session.is_over(now) => {
@@ -225,8 +226,11 @@ impl Table {
             Some(session) => {
                 let before = session.used(now);
                 if before < now {
+                    if !used(before) {
+                        self.sessions.remove(&id);
+                        return Owner::Unknown;
+                    }
                     session.used = now.0 as u32;
-                    used(before);
                 }
                 Owner::Mine
             }
@@ -282,11 +286,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// Moves a session that was last used at `before` to `now`.
-    pub fn used(&mut self, before: Tick, now: Tick) {
-        if let Some(at) = self.by_tick.iter().position(|(tick, _)| *tick == before)
-            && let Some((_, count)) = self.by_tick.get_mut(at)
-        {
+    /// Moves a session that was last used at `before` to `now`. Returns false, and does
+    /// nothing, where it does not count any more: it was seen to have ended by someone
+    /// whose clock is ahead of `now`, and its place may be taken.
+    #[must_use]
+    pub fn used(&mut self, before: Tick, now: Tick) -> bool {
+        let Some(at) = self.by_tick.iter().position(|(tick, _)| *tick == before) else {
+            return false;
+        };
+        if let Some((_, count)) = self.by_tick.get_mut(at) {
             *count -= 1;
             self.live -= 1;
             if *count == 0 {
@@ -294,6 +302,7 @@ impl Ledger {
             }
         }
         self.add(now);
+        true
     }
 
     fn add(&mut self, now: Tick) {

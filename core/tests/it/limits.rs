@@ -263,6 +263,24 @@ fn an_id_in_use_keeps_its_owner_and_an_ended_one_is_free() {
 }
 
 #[test]
+fn a_session_that_was_seen_to_have_ended_is_not_used_again_by_a_clock_that_is_behind() {
+    let lifetime = Lifetime::new(Duration::from_secs(256));
+    let tick = |seconds: u64| lifetime.tick(Timestamp::from_nanos(seconds * 1_000_000_000));
+    let (mut table, mut ledger) = (Table::default(), Ledger::default());
+    let (old, new) = (
+        SessionId::from_random([1; 16]),
+        SessionId::from_random([2; 16]),
+    );
+    assert_eq!(table.open(old, 1, &mut ledger, 1, tick(0)), Ok(()));
+    // One thread has read the clock later than the other, and comes first.
+    assert_eq!(table.open(new, 1, &mut ledger, 1, tick(257)), Ok(()));
+    let used = |before| ledger.used(before, tick(256));
+    assert_eq!(table.owner(old, 1, tick(256), used), Owner::Unknown);
+    assert_eq!(ledger.live(tick(257)), 1);
+    assert_eq!(table.len(), 1);
+}
+
+#[test]
 fn a_sweep_forgets_what_has_ended_and_nothing_else() {
     let mut native = Native::limited(Duration::from_secs(256), 1000);
     let old = native.open("acme");
