@@ -4,7 +4,7 @@
 //! random ids, and each tenant has its own ledger and window. Ended sessions are swept
 //! one table at a time.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tenantry_core::{
@@ -19,6 +19,10 @@ use super::{Answer, Clock, Entry, RateLimiter, SessionStore};
 /// Tables of sessions. With ten million sessions, a sweep of one table locks about ten
 /// thousand of them for some hundred microseconds.
 const TABLES: usize = 1024;
+
+/// Between sweeps, at least. Where sessions live so shortly that tables would have to be
+/// swept more often, several are swept in a row.
+const MIN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Sessions in memory.
 pub struct MemorySessions {
@@ -92,6 +96,8 @@ impl SessionStore for MemorySessions {
             return Answer::Now(Err(Unavailable));
         };
         let now = self.settings.lifetime.tick(self.clock.now());
+        // Another thread may have read the clock later, and been with the ledger already:
+        // it says whether the session still counts.
         let used = |before| ledger.lock().used(before, now);
         Answer::Now(Ok(table.lock().owner(id, tenant.key, now, used)))
     }
@@ -101,10 +107,16 @@ impl SessionStore for MemorySessions {
             return Box::pin(std::future::pending());
         };
         Box::pin(async move {
-            let pause = interval / TABLES as u32;
-            for n in 0.. {
+            let pause = (interval / TABLES as u32).max(MIN_PAUSE);
+            let at_a_time = (TABLES as u128 * pause.as_nanos()).div_ceil(interval.as_nanos());
+            let at_a_time = usize::try_from(at_a_time).map_or(TABLES, |n| n.min(TABLES));
+            let mut next = 0;
+            loop {
                 tokio::time::sleep(pause).await;
-                self.sweep(n);
+                for n in next..next + at_a_time {
+                    self.sweep(n);
+                }
+                next = (next + at_a_time) % TABLES;
             }
         })
     }
