@@ -46,3 +46,35 @@ pub(crate) fn raise_open_files(max_connections: usize) {
 
 #[cfg(not(unix))]
 pub(crate) fn raise_open_files(_max_connections: usize) {}
+
+/// Mappings that a sandbox takes while it lives: two of its stack, four of its memory and
+/// tables.
+#[cfg(target_os = "linux")]
+const SANDBOX_MAPPINGS: usize = 6;
+
+/// Says so where the system does not let a process have the mappings for that many
+/// sandboxes.
+#[cfg(target_os = "linux")]
+pub(crate) fn check_mappings(threads: usize, sandboxes_per_thread: usize) {
+    const FILE: &str = "/proc/sys/vm/max_map_count";
+    let Some(allowed) = std::fs::read_to_string(FILE)
+        .ok()
+        .and_then(|text| text.trim().parse::<usize>().ok())
+    else {
+        return;
+    };
+    let wanted = threads
+        .saturating_mul(sandboxes_per_thread)
+        .saturating_mul(SANDBOX_MAPPINGS);
+    if wanted > allowed {
+        tracing::warn!(
+            allowed,
+            wanted,
+            "once all sandboxes are in use, new ones will fail; raise vm.max_map_count, or \
+             lower --sandboxes"
+        );
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn check_mappings(_threads: usize, _sandboxes_per_thread: usize) {}

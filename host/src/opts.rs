@@ -10,7 +10,7 @@ use std::{
 use bytesize::ByteSize;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use tenantry_core::{memory, session::Lifetime};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::{
     engine::EngineKind,
@@ -32,6 +32,10 @@ enum Command {
     ///
     /// The first line on standard output is the address that it listens on; the log goes
     /// to standard error.
+    ///
+    /// Durations are written as 500ms, 10s, 5m or 24h; a plain number is seconds. Sizes are
+    /// written as 64KiB or 1MiB; a plain number is bytes. Each option may also be given in
+    /// the environment; the command line comes first.
     Serve(Box<ServeOpts>),
     /// Checks a tenants file and reports every problem that it has
     Check {
@@ -40,8 +44,6 @@ enum Command {
     },
 }
 
-/// Durations are written as 500ms, 10s, 5m or 24h; a plain number is seconds. Sizes are
-/// written as 64KiB or 1MiB; a plain number is bytes.
 #[derive(Debug, Args)]
 struct ServeOpts {
     /// Address and port to listen on; port 0 takes any free one. PORT in the environment
@@ -63,8 +65,8 @@ struct ServeOpts {
     )]
     tenants: PathBuf,
 
-    /// Worker threads [default: one for each processor]
-    #[arg(long, value_name = "N", env = "TENANTRY_THREADS", value_parser = at_least_1)]
+    /// Worker threads, up to 1024 [default: one for each processor]
+    #[arg(long, value_name = "N", env = "TENANTRY_THREADS", value_parser = threads)]
     threads: Option<usize>,
 
     /// What answers requests: a sandbox for each tenant, or the same rules without one
@@ -76,8 +78,9 @@ struct ServeOpts {
     isolation: Isolation,
 
     /// Sandboxes that a worker thread keeps; the one idle for longest makes room
-    #[arg(long, value_name = "N", env = "TENANTRY_SANDBOXES", default_value = "512", value_parser = at_least_1)]
-    sandboxes: usize,
+    /// [default: 512, or fewer where all threads together would have more than 8192]
+    #[arg(long, value_name = "N", env = "TENANTRY_SANDBOXES", value_parser = at_least_1)]
+    sandboxes: Option<usize>,
 
     /// Running time that a request may take in its sandbox
     #[arg(long, value_name = "DURATION", env = "TENANTRY_SANDBOX_DEADLINE", default_value = "1s", value_parser = duration_above_0)]
@@ -91,17 +94,18 @@ struct ServeOpts {
     #[arg(long, value_name = "SIZE", env = "TENANTRY_SANDBOX_STACK", default_value = "512KiB", value_parser = sandbox_stack)]
     sandbox_stack: usize,
 
-    /// Body of an answer, at most; a body of 1MiB can become an answer of 3MiB
-    #[arg(long, value_name = "SIZE", env = "TENANTRY_MAX_REPLY", default_value = "16MiB", value_parser = size)]
+    /// Body of an answer, at most, from 64KiB to 1GiB; a body of 1MiB can become an answer
+    /// of 3MiB
+    #[arg(long, value_name = "SIZE", env = "TENANTRY_MAX_REPLY", default_value = "16MiB", value_parser = max_reply)]
     max_reply: usize,
 
     /// Lifts every limit of the tenants file, and that on sessions: nothing is answered
-    /// with 429
-    #[arg(long, env = "TENANTRY_NO_LIMITS")]
+    /// with 429. In the environment it is true or false [default: false]
+    #[arg(long, env = "TENANTRY_NO_LIMITS", value_parser = boolean)]
     no_limits: bool,
 
-    /// How long a session lives without being used; 0 is for ever
-    #[arg(long, value_name = "DURATION", env = "TENANTRY_SESSION_TTL", default_value = "24h", value_parser = duration)]
+    /// How long a session lives without being used, from 10ms; 0 is for ever
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_SESSION_TTL", default_value = "24h", value_parser = session_ttl)]
     session_ttl: Duration,
 
     /// Live sessions that a tenant may have whose row does not say
@@ -109,7 +113,8 @@ struct ServeOpts {
         long,
         value_name = "N",
         env = "TENANTRY_MAX_SESSIONS",
-        default_value = "1000000"
+        default_value = "1000000",
+        value_parser = max_sessions
     )]
     max_sessions: u32,
 
@@ -256,13 +261,19 @@ fn listen_address(
 impl ServeOpts {
     fn into_task(self, listen: SocketAddr) -> ServeTask {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.unwrap_or_else(processors);
+        let sandboxes = || {
+            DEFAULT_SANDBOXES
+                .min(DEFAULT_TOTAL_SANDBOXES / threads)
+                .max(1)
+        };
         ServeTask {
             listen,
             tenants: self.tenants,
             engine: self.engine,
             sandbox: SandboxLimits {
                 isolation: self.isolation,
-                max_per_thread: self.sandboxes,
+                max_per_thread: self.sandboxes.unwrap_or_else(sandboxes),
                 deadline: self.sandbox_deadline,
                 max_memory: self.sandbox_memory,
                 max_stack: self.sandbox_stack,
@@ -274,7 +285,7 @@ impl ServeOpts {
                 max_sessions: self.max_sessions,
             },
             server: server::Settings {
-                threads: self.threads.unwrap_or_else(processors),
+                threads,
                 max_body: self.max_body,
                 max_head: self.max_head,
                 max_connections: self.max_connections,
@@ -289,6 +300,28 @@ impl ServeOpts {
             log_filter: self.log_filter,
         }
     }
+}
+
+/// Sandboxes of a thread, where nothing is said about them.
+const DEFAULT_SANDBOXES: usize = 512;
+
+/// Sandboxes of all threads, where nothing is said about them: a system as it comes has
+/// address space for 32,000, and mappings (`vm.max_map_count`) for 10,000.
+const DEFAULT_TOTAL_SANDBOXES: usize = 8192;
+
+/// Worker threads, at most. Above, it is a typing error.
+const MAX_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<usize, String> {
+    match at_least_1(text)? {
+        threads if threads <= MAX_THREADS => Ok(threads),
+        _ => Err(format!("it must be from 1 to {MAX_THREADS}")),
+    }
+}
+
+fn max_sessions(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| format!("it must be a whole number from 0 to {}", u32::MAX))
 }
 
 fn at_least_1(text: &str) -> Result<usize, String> {
@@ -311,6 +344,16 @@ fn duration_above_0(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("it must be longer than 0".to_owned()),
         duration => Ok(duration),
+    }
+}
+
+/// A shorter life would end within the clock's steps.
+const MIN_SESSION_TTL: Duration = Duration::from_millis(10);
+
+fn session_ttl(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        ttl if ttl.is_zero() || ttl >= MIN_SESSION_TTL => Ok(ttl),
+        _ => Err("it must be 0, or at least 10ms".to_owned()),
     }
 }
 
@@ -342,6 +385,10 @@ fn sandbox_stack(text: &str) -> Result<usize, String> {
     size_within(text, 64 * KIB, 64 * MIB)
 }
 
+fn max_reply(text: &str) -> Result<usize, String> {
+    size_within(text, 64 * KIB, 1024 * MIB)
+}
+
 fn max_body(text: &str) -> Result<usize, String> {
     size_within(text, 1, 256 * MIB)
 }
@@ -351,6 +398,24 @@ fn max_head(text: &str) -> Result<usize, String> {
 }
 
 fn log_filter(text: &str) -> Result<Targets, String> {
-    text.parse()
-        .map_err(|_| "it must be a level such as info, or as info,tenantry::access=off".to_owned())
+    let message = "it must be a level such as info, or as info,tenantry::access=off";
+    // The parser takes a word that is no level for the name of a part, and a part without
+    // a level for all of it: a mistyped level would silence everything else.
+    let is_level = |level: &str| level.parse::<LevelFilter>().is_ok() && !level.is_empty();
+    let is_rule = |rule: &str| match rule.rsplit_once('=') {
+        Some((part, level)) => !part.is_empty() && is_level(level),
+        None => is_level(rule),
+    };
+    if !text.split(',').map(str::trim).all(is_rule) {
+        return Err(message.to_owned());
+    }
+    text.parse().map_err(|_| message.to_owned())
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("it must be true or false".to_owned()),
+    }
 }

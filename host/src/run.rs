@@ -44,7 +44,9 @@ pub enum Error {
     },
     /// The sandboxes cannot be made.
     #[error(
-        "the sandboxes cannot be made; --sandboxes and --threads say how many, and --engine native does without"
+        "the sandboxes cannot be made; --sandboxes (for each of --threads) says how many, the \
+         system's limits on address space (ulimit -v) and mappings (vm.max_map_count) how many \
+         can be, and --engine native does without"
     )]
     Sandbox(#[source] wasmtime::Error),
     /// The address cannot be listened on.
@@ -76,15 +78,15 @@ impl Error {
     }
 }
 
-/// A line for each problem, and one that counts them.
+/// How many problems there are, and a line for each, which begins with the file's name.
 fn report(path: &Path, problems: &[Problem]) -> String {
     let file = path.display().to_string();
-    let mut report = String::new();
-    for problem in problems {
-        report += &format!("{}\n", problem.in_file(&file));
-    }
     let s = if problems.len() == 1 { "" } else { "s" };
-    report + &format!("{file}: {} problem{s}", problems.len())
+    let mut report = format!("{} problem{s} in the tenants file", problems.len());
+    for problem in problems {
+        report += &format!("\n{}", problem.in_file(&file));
+    }
+    report
 }
 
 /// Reads a tenants file.
@@ -128,7 +130,7 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
         ..
     } = task;
     let parsed = read_tenants(&task.tenants)?;
-    let _log = logging::start(task.log, task.log_filter);
+    let log = logging::start(task.log, task.log_filter);
     let file = task.tenants.display().to_string();
     for warning in &parsed.warnings {
         tracing::warn!("{}", warning.in_file(&file));
@@ -141,6 +143,9 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
         }
     };
     limits::raise_open_files(settings.max_connections);
+    if component.is_some() {
+        limits::check_mappings(settings.threads, task.sandbox.max_per_thread);
+    }
     let tenants = parsed.registry.rows().len();
     let clock = Arc::new(MonotonicClock::new());
     let state = State::in_memory(parsed.registry, rules, clock);
@@ -156,7 +161,10 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
     announce(address).map_err(Error::Output)?;
     tracing::info!(%address, tenants, "listening");
     server.run().map_err(Error::Serve)?;
-    tracing::info!("stopped");
+    match log.dropped_lines() {
+        0 => tracing::info!("stopped"),
+        dropped => tracing::warn!(dropped, "stopped; log lines were dropped, unwritten"),
+    }
     Ok(())
 }
 

@@ -107,7 +107,9 @@ impl Component {
 
 /// The settings that build script and server share, and those of the running engine.
 fn engine_settings(threads: usize, limits: &SandboxLimits) -> wasmtime::Config {
-    let sandboxes = u32::try_from(threads * limits.max_per_thread).unwrap_or(u32::MAX);
+    // So many that they can't be reserved are refused when they are.
+    let sandboxes = threads.saturating_mul(limits.max_per_thread);
+    let sandboxes = u32::try_from(sandboxes).unwrap_or(u32::MAX);
     // Where the system can say which pages were written, just those are cleared for the
     // next sandbox; where it can't, all up to this bound are.
     let keep_resident = if PoolingAllocationConfig::is_pagemap_scan_available() {

@@ -1,0 +1,472 @@
+//! How the program starts: flags, environment, the address, and what it says where
+//! something is wrong.
+
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use tenantry::{
+    engine::EngineKind,
+    opts::{self, LogForm, ServeTask, Task},
+    sandbox::Isolation,
+};
+use tenantry_conformance::Exchange;
+use tenantry_core::session::Lifetime;
+
+use crate::support::{
+    client::{ask, chat, get, open_session},
+    program::{Program, run, tenantry},
+    server::default_task,
+};
+
+/// Every flag of `serve` that has a value: a good one, a bad one, and what the message
+/// about the bad one says would be right.
+const FLAGS: [(&str, &str, &str, &str); 22] = [
+    (
+        "--listen",
+        "127.0.0.1:0",
+        "nowhere",
+        "write it as 127.0.0.1:8001",
+    ),
+    ("--threads", "2", "0", "at least 1"),
+    ("--engine", "native", "magic", "wasm, native"),
+    ("--isolation", "request", "none", "tenant, request"),
+    ("--sandboxes", "3", "many", "a whole number"),
+    ("--sandbox-deadline", "2s", "0", "longer than 0"),
+    (
+        "--sandbox-memory",
+        "128MiB",
+        "1MiB",
+        "from 2.0 MiB to 4.0 GiB",
+    ),
+    (
+        "--sandbox-stack",
+        "1MiB",
+        "65MiB",
+        "from 64.0 KiB to 64.0 MiB",
+    ),
+    ("--max-reply", "9MiB", "1KiB", "from 64.0 KiB to 1.0 GiB"),
+    ("--session-ttl", "1h", "1ms", "0, or at least 10ms"),
+    ("--max-sessions", "7", "-7", "from 0 to 4294967295"),
+    ("--max-body", "2MiB", "257MiB", "from 1 B to 256.0 MiB"),
+    ("--max-head", "16KiB", "1", "from 8.0 KiB to 1.0 MiB"),
+    ("--max-connections", "5", "0", "at least 1"),
+    ("--header-timeout", "1500ms", "soon", "10s, 5m or 24h"),
+    ("--body-timeout", "3m", "", "10s, 5m or 24h"),
+    ("--request-timeout", "4", "0s", "longer than 0"),
+    ("--write-timeout", "5s", "5 apples", "10s, 5m or 24h"),
+    ("--idle-timeout", "6s", "0", "longer than 0"),
+    ("--drain", "0", "later", "10s, 5m or 24h"),
+    ("--log", "json", "xml", "text, json"),
+    (
+        "--log-filter",
+        "warn,tenantry::access=off",
+        "inof",
+        "a level such as info",
+    ),
+];
+
+const NO_FILE: &str = "no-such-file.jsonl";
+
+fn env_name(flag: &str) -> String {
+    let name = flag.trim_start_matches('-').replace('-', "_");
+    format!("TENANTRY_{}", name.to_uppercase())
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs `serve` with these variables and arguments, and a tenants file that is not there:
+/// it ends where all flags were good, and says so.
+fn serve_nothing(env: &[(&str, &str)], args: &[&str]) -> Output {
+    let mut command = tenantry(&[&["serve", "--tenants", NO_FILE], args].concat());
+    command.envs(env.iter().copied());
+    command.output().expect("the program runs")
+}
+
+fn assert_flags_were_good(output: &Output, case: &str) {
+    assert_eq!(output.status.code(), Some(2), "{case}: {}", stderr(output));
+    let message = format!("error: {NO_FILE}: the tenants file cannot be read: ");
+    assert!(
+        stderr(output).starts_with(&message),
+        "{case}: {}",
+        stderr(output)
+    );
+}
+
+fn assert_refused(output: &Output, flag: &str, value: &str, form: &str) {
+    let message = stderr(output);
+    assert_eq!(output.status.code(), Some(2), "{flag} {value}: {message}");
+    assert!(output.stdout.is_empty(), "{flag} {value}");
+    for part in [flag, value, form] {
+        assert!(message.contains(part), "{flag} {value}: {message}");
+    }
+}
+
+#[test]
+fn a_bad_value_is_refused_with_the_flag_the_value_and_what_would_be_right() {
+    for (flag, _, bad, form) in FLAGS {
+        let given = format!("{flag}={bad}");
+        assert_refused(&serve_nothing(&[], &[&given]), flag, bad, form);
+    }
+    for (flag, bad, form) in [
+        ("--threads", "1025", "from 1 to 1024"),
+        ("--max-body", "99999999999999999999999", "size such as"),
+        ("--session-ttl", "99999999999999999999", "10s, 5m or 24h"),
+        ("--listen", "127.0.0.1:65536", "write it as"),
+        ("--log-filter", "info,=", "a level such as info"),
+        ("--log-filter", "info,tenantry=", "a level such as info"),
+        (
+            "--log-filter",
+            "tenantry::access=of",
+            "a level such as info",
+        ),
+        ("--log-filter", "", "a level such as info"),
+    ] {
+        assert_refused(&serve_nothing(&[], &[flag, bad]), flag, bad, form);
+    }
+    let unknown = serve_nothing(&[], &["--thread", "2"]);
+    assert_refused(&unknown, "--thread", "", "unexpected argument");
+}
+
+#[test]
+fn each_flag_has_its_variable_and_the_command_line_comes_first() {
+    for (flag, good, bad, form) in FLAGS {
+        let name = env_name(flag);
+        let bad_env = [(name.as_str(), bad)];
+        assert_refused(&serve_nothing(&bad_env, &[]), flag, bad, form);
+        let good_flag = format!("{flag}={good}");
+        assert_flags_were_good(&serve_nothing(&bad_env, &[&good_flag]), flag);
+        assert_flags_were_good(&serve_nothing(&[(&name, good)], &[]), flag);
+        let bad_flag = format!("{flag}={bad}");
+        assert_refused(
+            &serve_nothing(&[(&name, good)], &[&bad_flag]),
+            flag,
+            bad,
+            form,
+        );
+    }
+}
+
+#[test]
+fn the_tenants_file_may_be_named_in_the_environment() {
+    let mut command = tenantry(&["serve"]);
+    command.env("TENANTRY_TENANTS", "elsewhere.jsonl");
+    let output = command.output().expect("the program runs");
+    assert!(stderr(&output).contains("error: elsewhere.jsonl: "));
+    let output = serve_nothing(&[("TENANTRY_TENANTS", "elsewhere.jsonl")], &[]);
+    assert_flags_were_good(&output, "--tenants");
+}
+
+#[test]
+fn the_help_names_each_flag_with_its_variable_and_its_default() {
+    let help = run(&["serve", "--help"]);
+    assert!(help.status.success());
+    let help = String::from_utf8(help.stdout).expect("UTF-8");
+    // Lines are wrapped.
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("a plain number is seconds"), "{help}");
+    assert!(help.contains("a plain number is bytes"), "{help}");
+    let flags = FLAGS.map(|(flag, ..)| flag);
+    for flag in flags.iter().chain(&["--tenants", "--no-limits"]) {
+        let (_, about) = help
+            .split_once(&format!("{flag} "))
+            .unwrap_or_else(|| panic!("{flag} is not in the help"));
+        let about = about.split(" --").next().unwrap_or_default();
+        let env = format!("[env: {}=", env_name(flag));
+        assert!(about.contains(&env), "{flag}: {about}");
+        assert!(about.contains("[default: "), "{flag}: {about}");
+    }
+    let in_help = help.matches("[env: ").count();
+    assert_eq!(in_help, FLAGS.len() + 2, "a flag that no test knows");
+}
+
+fn parse(args: &[&str], port: Option<&str>) -> ServeTask {
+    let args = ["tenantry", "serve"].iter().chain(args);
+    match opts::parse(args.map(Into::into), port.map(Into::into)) {
+        Ok(Task::Serve(task)) => *task,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_flag_sets_what_it_says() {
+    let given: Vec<_> = FLAGS
+        .iter()
+        .map(|(flag, good, ..)| format!("{flag}={good}"))
+        .chain(["--tenants=t.jsonl".to_owned(), "--no-limits".to_owned()])
+        .collect();
+    let task = parse(&given.iter().map(String::as_str).collect::<Vec<_>>(), None);
+    let seconds = Duration::from_secs;
+    assert_eq!(task.listen, ([127, 0, 0, 1], 0).into());
+    assert_eq!(task.tenants, PathBuf::from("t.jsonl"));
+    assert_eq!(task.engine, EngineKind::Native);
+    assert_eq!(task.sandbox.isolation, Isolation::Request);
+    assert_eq!(task.sandbox.max_per_thread, 3);
+    assert_eq!(task.sandbox.deadline, seconds(2));
+    assert_eq!(task.sandbox.max_memory, 128 << 20);
+    assert_eq!(task.sandbox.max_stack, 1 << 20);
+    assert_eq!(task.sandbox.max_reply, 9 << 20);
+    assert!(!task.rules.limits);
+    assert_eq!(task.rules.lifetime, Lifetime::new(seconds(3600)));
+    assert_eq!(task.rules.max_sessions, 7);
+    assert_eq!(task.server.threads, 2);
+    assert_eq!(task.server.max_body, 2 << 20);
+    assert_eq!(task.server.max_head, 16 << 10);
+    assert_eq!(task.server.max_connections, 5);
+    assert_eq!(task.server.head_timeout, Duration::from_millis(1500));
+    assert_eq!(task.server.body_timeout, seconds(180));
+    assert_eq!(task.server.request_timeout, seconds(4));
+    assert_eq!(task.server.write_timeout, seconds(5));
+    assert_eq!(task.server.idle_timeout, seconds(6));
+    assert_eq!(task.server.drain, Duration::ZERO);
+    assert_eq!(task.log, LogForm::Json);
+    let filter = task.log_filter.to_string();
+    assert!(filter.contains("tenantry::access=off"), "{filter}");
+    assert!(filter.contains("warn"), "{filter}");
+}
+
+#[test]
+fn the_defaults_are_as_documented() {
+    let task = default_task();
+    assert_eq!(task.listen, ([127, 0, 0, 1], 8001).into());
+    assert_eq!(task.tenants, PathBuf::from("tenants.jsonl"));
+    assert_eq!(task.engine, EngineKind::Wasm);
+    assert_eq!(task.sandbox.isolation, Isolation::Tenant);
+    assert!(task.rules.limits);
+    assert_eq!(
+        task.rules.lifetime,
+        Lifetime::new(Duration::from_secs(24 * 60 * 60))
+    );
+    assert_eq!(task.rules.max_sessions, 1_000_000);
+    assert_eq!(task.server.max_body, 1 << 20);
+    assert!(task.server.max_connections > 10_000);
+    for (threads, sandboxes) in [("1", 512), ("16", 512), ("64", 128), ("1024", 8)] {
+        let task = parse(&["--threads", threads], None);
+        assert_eq!(task.sandbox.max_per_thread, sandboxes);
+    }
+}
+
+#[test]
+fn port_changes_the_port_alone_unless_the_command_line_says_where_to_listen() {
+    let listen = |args: &[&str], port| parse(args, port).listen.to_string();
+    assert_eq!(listen(&[], Some("9000")), "127.0.0.1:9000");
+    assert_eq!(
+        listen(&["--listen", "0.0.0.0:80"], Some("9000")),
+        "0.0.0.0:80"
+    );
+    assert_eq!(listen(&["--listen", "[::1]:80"], None), "[::1]:80");
+    // Port 1 could be bound by nobody but the superuser; 0 is any.
+    let mut command = tenantry(&["serve", "--engine=native"]);
+    command
+        .env("TENANTRY_LISTEN", "127.0.0.1:1")
+        .env("PORT", "0");
+    let server = Program::start(command);
+    assert!(server.address.ip().is_loopback());
+    assert_ne!(server.address.port(), 1);
+    assert_eq!(ask(server.address, &get("/")).status, 200);
+}
+
+#[test]
+fn a_bad_port_in_the_environment_is_refused() {
+    for port in ["http", "65536", "-1", "", "80 "] {
+        let output = serve_nothing(&[("PORT", port)], &[]);
+        assert_refused(&output, "PORT", port, "from 0 to 65535");
+    }
+    // Not looked at where the command line says where to listen.
+    let output = serve_nothing(&[("PORT", "http")], &["--listen", "127.0.0.1:0"]);
+    assert_flags_were_good(&output, "PORT");
+}
+
+#[test]
+fn a_switch_in_the_environment_is_true_or_false() {
+    for (value, is_limited) in [("true", false), ("1", false), ("false", true), ("0", true)] {
+        let mut command = tenantry(&["serve", "--listen=127.0.0.1:0", "--engine=native"]);
+        command.env("TENANTRY_NO_LIMITS", value);
+        let server = Program::start(command);
+        let session = open_session(server.address, "acme");
+        let reply = ask(server.address, &chat("acme", &session, "hi"));
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.header("ratelimit").is_some(), is_limited, "{value}");
+    }
+    for value in ["nonsense", "", "2"] {
+        let output = serve_nothing(&[("TENANTRY_NO_LIMITS", value)], &[]);
+        assert_refused(&output, "--no-limits", value, "true or false");
+    }
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("a file can be written");
+    path
+}
+
+#[test]
+fn every_problem_of_a_tenants_file_is_reported_before_the_port_is_bound() {
+    let bad = file(
+        "startup-bad.jsonl",
+        "{\"id\":\"a\",\"name\":\"A\"}\n\n{\"id\":5}\nnot json\n{\"id\":\"b\",\"name\":1,\"welcome\":\"w\",\
+         \"limits\":{\"chat_per_10s\":-1}}\n",
+    );
+    let path = bad.to_str().expect("UTF-8");
+    let occupied = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listen = occupied.local_addr().expect("an address").to_string();
+    let output = run(&["serve", "--listen", &listen, "--tenants", path]);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(!message.contains(&listen), "{message}");
+    let mut lines = message.lines();
+    let count = lines.next().expect("a first line");
+    let problems: Vec<_> = lines.collect();
+    assert_eq!(
+        count,
+        format!("error: {} problems in the tenants file", problems.len())
+    );
+    for (problem, start) in problems.iter().zip([
+        "1: welcome: missing",
+        "3: id: ",
+        "4: not JSON",
+        "5: name: ",
+        "5: limits.chat_per_10s: ",
+    ]) {
+        let start = format!("{path}:{start}");
+        assert!(problem.starts_with(&start), "{problem}");
+    }
+    assert_eq!(problems.len(), 5, "{message}");
+    // The command that only checks says the same.
+    let check = run(&["check", path]);
+    assert_eq!(check.status.code(), Some(2));
+    assert_eq!(stderr(&check), message);
+}
+
+#[test]
+fn a_tenants_file_that_cannot_be_read_is_named() {
+    for args in [["serve", "--tenants=."].as_slice(), &["check", "."]] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2));
+        let message = stderr(&output);
+        assert!(
+            message.starts_with("error: .: the tenants file cannot be read: "),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let occupied = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = occupied.local_addr().expect("an address").to_string();
+    let output = run(&["serve", "--listen", &address]);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(output.stdout.is_empty());
+    let wanted = format!("error: {address} cannot be listened on; --listen names another address");
+    assert!(message.contains(&wanted), "{message}");
+}
+
+#[test]
+fn the_first_line_on_standard_output_is_the_address_and_nothing_follows() {
+    let server = Program::serve(&[]);
+    assert_ne!(server.address.port(), 0);
+    assert_eq!(ask(server.address, &get("/")).status, 200);
+    server.signal("TERM");
+    let (status, rest, log) = server.wait();
+    assert!(status.success(), "{log}");
+    assert_eq!(rest, "");
+}
+
+#[test]
+fn nobody_to_tell_the_address_to_is_an_error() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = tenantry(&["serve", "--listen=127.0.0.1:0"]);
+    let child = command.stdout(writer).stderr(Stdio::piped()).spawn();
+    let child = child.expect("the program starts");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("standard output"), "{message}");
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+#[test]
+fn check_counts_tenants_and_warns() {
+    let output = run(&["check", "tenants.jsonl"]);
+    assert!(output.status.success());
+    assert_eq!(output.stdout, b"tenants.jsonl: 3 tenants\n");
+    assert_eq!(stderr(&output), "");
+    let odd = file(
+        "startup-odd.jsonl",
+        "{\"name\":\"no id\"}\n{\"id\":\"a\",\"name\":\"A\",\"welcome\":\"w\"}\n\
+         {\"id\":\"a\",\"name\":\"B\",\"welcome\":\"w\"}\n",
+    );
+    let path = odd.to_str().expect("UTF-8");
+    let output = run(&["check", path]);
+    assert!(output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(
+        lines[0].starts_with(&format!("{path}:1: id: missing")),
+        "{text}"
+    );
+    assert!(lines[1].starts_with(&format!("{path}:2: id: ")), "{text}");
+    assert!(lines[2].starts_with(&format!("{path}: 1 tenant")), "{text}");
+}
+
+#[test]
+fn version_help_and_no_arguments() {
+    let version = run(&["--version"]);
+    assert!(version.status.success());
+    let wanted = format!("tenantry {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8_lossy(&version.stdout), wanted);
+    let nothing = run(&[]);
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(stderr(&nothing).contains("Usage: tenantry <COMMAND>"));
+    assert!(run(&["--help"]).status.success());
+}
+
+#[test]
+fn more_sandboxes_than_can_be_reserved_are_a_clear_error() {
+    for args in [
+        ["--threads=1024", "--sandboxes=18446744073709551615"],
+        ["--threads=2", "--sandboxes=4294967295"],
+        ["--threads=1024", "--sandboxes=1000000"],
+    ] {
+        let output = run(&[["serve", "--listen=127.0.0.1:0"], args].concat());
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
+        assert!(
+            message.contains("error: the sandboxes cannot be made; --sandboxes "),
+            "{args:?}: {message}"
+        );
+        assert!(message.contains("--engine native"), "{args:?}: {message}");
+        assert!(!message.contains("panicked"), "{args:?}: {message}");
+    }
+}
+
+#[test]
+fn sandboxes_can_be_made_at_the_ends_of_what_the_flags_allow() {
+    for args in [
+        ["--threads=2", "--sandbox-memory=2MiB", "--max-body=64KiB"].as_slice(),
+        &["--threads=2", "--sandbox-memory=4GiB"],
+        &["--threads=1", "--sandboxes=1", "--sandbox-memory=4GiB"],
+        &["--threads=2", "--sandbox-stack=64KiB"],
+        &["--threads=2", "--sandbox-stack=64MiB"],
+        &["--threads=16"],
+        &["--threads=64"],
+        &[
+            "--threads=64",
+            "--sandbox-memory=4GiB",
+            "--sandbox-stack=4MiB",
+        ],
+    ] {
+        let server = Program::serve(args);
+        let open = Exchange::post("/session", r#"{"tenant_id":"acme"}"#);
+        assert_eq!(ask(server.address, &open).status, 200, "{args:?}");
+    }
+}
