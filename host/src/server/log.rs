@@ -1,8 +1,11 @@
 //! The access log: one line for each request, and never what is in it.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use http::StatusCode;
@@ -10,10 +13,15 @@ use tokio::time::Instant;
 
 use crate::{engine::Answered, state};
 
+/// Bytes of a method and of a path that are logged. Lines wait in memory until they are
+/// written, and either may be as long as the head of a request.
+const MAX_METHOD: usize = 32;
+const MAX_PATH: usize = 512;
+
 /// What the log says about one request.
 pub(super) struct Entry<'a> {
-    method: &'a http::Method,
-    path: &'a str,
+    method: &'a str,
+    path: Cow<'a, str>,
     start: Instant,
     id: RequestId,
     tenant: Option<Arc<state::Entry>>,
@@ -22,8 +30,8 @@ pub(super) struct Entry<'a> {
 impl<'a> Entry<'a> {
     pub(super) fn new(method: &'a http::Method, path: &'a str, start: Instant) -> Self {
         Self {
-            method,
-            path,
+            method: head_of(method.as_str(), MAX_METHOD),
+            path: in_ascii(head_of(path, MAX_PATH)),
             start,
             id: RequestId::next(),
             tenant: None,
@@ -54,8 +62,8 @@ impl<'a> Entry<'a> {
         tracing::info!(
             target: "tenantry::access",
             request_id = %self.id,
-            method = self.method.as_str(),
-            path = self.path,
+            method = self.method,
+            path = &*self.path,
             tenant = self.tenant_id(),
             status = status.as_u16(),
             duration_us = self.start.elapsed().as_micros() as u64,
@@ -65,6 +73,28 @@ impl<'a> Entry<'a> {
     fn tenant_id(&self) -> Option<&str> {
         self.tenant.as_ref().map(|entry| entry.packed.tenant().id)
     }
+}
+
+/// The beginning of a text, which is all of it where it is short.
+fn head_of(text: &str, max_bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(max_bytes)]
+}
+
+/// A path as a well-behaved client would have written it. Beyond ASCII there are line ends,
+/// terminal controls and marks that turn the writing around.
+fn in_ascii(path: &str) -> Cow<'_, str> {
+    if path.is_ascii() {
+        return path.into();
+    }
+    let mut ascii = String::with_capacity(3 * path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii() {
+            ascii.push(byte.into());
+        } else {
+            ascii += &format!("%{byte:02X}");
+        }
+    }
+    ascii.into()
 }
 
 /// An error and what caused it.
