@@ -147,6 +147,9 @@ fn to_http(response: &contract::Response, body: Bytes) -> Answer {
         return internal_error();
     };
     *answer.status_mut() = status;
+    if response.content_type == Some(contract::ContentType::Html) {
+        assets::keep_to_this_server(&mut answer);
+    }
     if response.head_only {
         let length = HeaderValue::from(body.len());
         answer.headers_mut().insert(header::CONTENT_LENGTH, length);
