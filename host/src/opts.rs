@@ -86,7 +86,7 @@ struct ServeOpts {
     #[arg(long, value_name = "DURATION", env = "TENANTRY_SANDBOX_DEADLINE", default_value = "1s", value_parser = duration_above_0)]
     sandbox_deadline: Duration,
 
-    /// Memory of a sandbox, from 2MiB to 4GiB
+    /// Memory of a sandbox, from 2MiB to 4GiB; the largest bodies need 16 times their size
     #[arg(long, value_name = "SIZE", env = "TENANTRY_SANDBOX_MEMORY", default_value = "64MiB", value_parser = sandbox_memory)]
     sandbox_memory: usize,
 
@@ -94,8 +94,8 @@ struct ServeOpts {
     #[arg(long, value_name = "SIZE", env = "TENANTRY_SANDBOX_STACK", default_value = "512KiB", value_parser = sandbox_stack)]
     sandbox_stack: usize,
 
-    /// Body of an answer, at most, from 64KiB to 1GiB; a body of 1MiB can become an answer
-    /// of 3MiB
+    /// Body of an answer, at most, from 64KiB to 1GiB; it can be three times as large as
+    /// the request's
     #[arg(long, value_name = "SIZE", env = "TENANTRY_MAX_REPLY", default_value = "16MiB", value_parser = max_reply)]
     max_reply: usize,
 

@@ -15,7 +15,7 @@ use crate::{
     engine::EngineKind,
     limits, logging,
     opts::ServeTask,
-    sandbox::Component,
+    sandbox::{Component, SandboxLimits},
     server::{self, Server},
     signals,
     state::{MonotonicClock, State},
@@ -145,6 +145,7 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
     limits::raise_open_files(settings.max_connections);
     if component.is_some() {
         limits::check_mappings(settings.threads, task.sandbox.max_per_thread);
+        check_room(&task.sandbox, settings.max_body);
     }
     let tenants = parsed.registry.rows().len();
     let clock = Arc::new(MonotonicClock::new());
@@ -166,6 +167,40 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
         dropped => tracing::warn!(dropped, "stopped; log lines were dropped, unwritten"),
     }
     Ok(())
+}
+
+/// Memory that a sandbox needs for a body, as a multiple of it: the body, what it says, and
+/// an answer of three times its size, while that grows.
+const MEMORY_PER_BODY: usize = 16;
+
+/// What an answer can be, as a multiple of the request's body: capital letters can be three
+/// times as long.
+const REPLY_PER_BODY: usize = 3;
+
+/// Says so where there are bodies that may be sent, but for which there is no room: they
+/// are answered with 500.
+fn check_room(sandbox: &SandboxLimits, max_body: usize) {
+    for (flag, set, needed) in [
+        (
+            "--sandbox-memory",
+            sandbox.max_memory,
+            max_body.saturating_mul(MEMORY_PER_BODY),
+        ),
+        (
+            "--max-reply",
+            sandbox.max_reply,
+            max_body.saturating_mul(REPLY_PER_BODY),
+        ),
+    ] {
+        if set < needed {
+            tracing::warn!(
+                flag,
+                set,
+                needed,
+                "the largest bodies may be answered with 500; raise this, or lower --max-body"
+            );
+        }
+    }
 }
 
 fn announce(address: std::net::SocketAddr) -> io::Result<()> {

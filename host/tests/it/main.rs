@@ -1,6 +1,7 @@
 //! The server as a whole: over real sockets, and as a program.
 
 mod bodies;
+mod capacity;
 mod connections;
 mod contract;
 mod described;

@@ -13,7 +13,6 @@ use tenantry::{
     opts::{self, LogForm, ServeTask, Task},
     sandbox::Isolation,
 };
-use tenantry_conformance::Exchange;
 use tenantry_core::session::Lifetime;
 
 use crate::support::{
@@ -428,45 +427,4 @@ fn version_help_and_no_arguments() {
     assert_eq!(nothing.status.code(), Some(2));
     assert!(stderr(&nothing).contains("Usage: tenantry <COMMAND>"));
     assert!(run(&["--help"]).status.success());
-}
-
-#[test]
-fn more_sandboxes_than_can_be_reserved_are_a_clear_error() {
-    for args in [
-        ["--threads=1024", "--sandboxes=18446744073709551615"],
-        ["--threads=2", "--sandboxes=4294967295"],
-        ["--threads=1024", "--sandboxes=1000000"],
-    ] {
-        let output = run(&[["serve", "--listen=127.0.0.1:0"], args].concat());
-        let message = stderr(&output);
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
-        assert!(
-            message.contains("error: the sandboxes cannot be made; --sandboxes "),
-            "{args:?}: {message}"
-        );
-        assert!(message.contains("--engine native"), "{args:?}: {message}");
-        assert!(!message.contains("panicked"), "{args:?}: {message}");
-    }
-}
-
-#[test]
-fn sandboxes_can_be_made_at_the_ends_of_what_the_flags_allow() {
-    for args in [
-        ["--threads=2", "--sandbox-memory=2MiB", "--max-body=64KiB"].as_slice(),
-        &["--threads=2", "--sandbox-memory=4GiB"],
-        &["--threads=1", "--sandboxes=1", "--sandbox-memory=4GiB"],
-        &["--threads=2", "--sandbox-stack=64KiB"],
-        &["--threads=2", "--sandbox-stack=64MiB"],
-        &["--threads=16"],
-        &["--threads=64"],
-        &[
-            "--threads=64",
-            "--sandbox-memory=4GiB",
-            "--sandbox-stack=4MiB",
-        ],
-    ] {
-        let server = Program::serve(args);
-        let open = Exchange::post("/session", r#"{"tenant_id":"acme"}"#);
-        assert_eq!(ask(server.address, &open).status, 200, "{args:?}");
-    }
 }
