@@ -22,7 +22,7 @@ pub(super) async fn close(mut stream: TimedStream, is_expecting: bool) {
         Unread::Nothing | Unread::End => return,
     }
     let discard = async {
-        // Says that no more is answered.
+        // Says that no more is answered. hyper has said so, but after requests to upgrade.
         if poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx))
             .await
             .is_err()
