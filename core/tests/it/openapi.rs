@@ -7,7 +7,6 @@ use serde_json::Value;
 use tenantry_conformance::{Exchange, Reply, Wire, cases};
 use tenantry_core::{
     contract::{self, Method, Request},
-    limit::Admission,
     session::SessionId,
     tenancy::{OpenError, Owner, Tenancy, Unavailable},
     tenant::{self, Tenant},
@@ -304,7 +303,7 @@ impl Tenancy<'static> for Broken {
         Err(Unavailable)
     }
 
-    fn admit_chat(&mut self) -> Result<Admission, Unavailable> {
+    fn admit_chat(&mut self) -> Result<bool, Unavailable> {
         Err(Unavailable)
     }
 }
