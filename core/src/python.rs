@@ -2,7 +2,8 @@
 //!
 //! The service that this one re-makes was written in Python; its answers are kept to
 //! the byte. Each item names the rule that it follows. (Upper-casing is not among them:
-//! both are the full, context-free mapping of the Unicode standard. Reversing is by code
+//! both are the full, context-free mapping of the Unicode standard, of the version that
+//! the toolchain has. Reversing is by code
 //! point in both. Members of an object keep the place of their first occurrence and the
 //! value of their last: `json::document` does that where it writes an object.)
 
@@ -26,22 +27,40 @@ pub fn strip(text: &str) -> &str {
 /// `repr(float)` of a finite number, as JSON written by Python shows it.
 ///
 /// Rule: the shortest digits that read back as the same number (`float_repr_style`
-/// "short"); positional where 1e-4 <= |x| < 1e16, with at least one digit after the
-/// point; otherwise with an exponent of at least two digits (`Python/pystrtod.c`).
+/// "short"), and where two such are equally near, the even one (`Python/dtoa.c`, mode 0);
+/// positional where 1e-4 <= |x| < 1e16, with at least one digit after the point; otherwise
+/// with an exponent of at least two digits (`Python/pystrtod.c`).
 #[must_use]
 pub fn float_repr(x: f64) -> String {
     let magnitude = x.abs();
     if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
-        return format!("{x:?}");
+        let shortest = format!("{x:?}");
+        return even(x, shortest, |decimals| format!("{x:.decimals$}"));
     }
+    let shortest = even(x, format!("{x:e}"), |decimals| format!("{x:.decimals$e}"));
     // Rust writes `1.5e300` and `1e-7`, Python `1.5e+300` and `1e-07`.
-    let shortest = format!("{x:e}");
     let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
     let (sign, exponent) = match exponent.strip_prefix('-') {
         Some(rest) => ('-', rest),
         None => ('+', exponent),
     };
     format!("{digits}e{sign}{exponent:0>2}")
+}
+
+/// Rust's shortest form of `x`, or, where another one of this length is equally near, the
+/// one that ends in an even digit: Rust takes the greater one.
+fn even(x: f64, shortest: String, rounded: impl Fn(usize) -> String) -> String {
+    let decimals = shortest.split_once('.').map_or(0, |(_, decimals)| {
+        decimals.bytes().take_while(u8::is_ascii_digit).count()
+    });
+    // Given a length, Rust rounds half to even. Next to a power of two, that can be nearer
+    // to the number below.
+    let rounded = rounded(decimals);
+    if rounded.parse() == Ok(x) {
+        rounded
+    } else {
+        shortest
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +88,18 @@ mod tests {
             (f64::MAX, "1.7976931348623157e+308"),
             (0.1 + 0.2, "0.30000000000000004"),
             (12_345_678_901_234_567.0, "1.2345678901234568e+16"),
+            // Halfway between two that are equally short.
+            (923_106_052_313_891.25, "923106052313891.2"),
+            (-582_520_502_234_522.75, "-582520502234522.8"),
+            (1_348_597_885_595_321.25, "1348597885595321.2"),
+            (
+                f64::from_bits(0x3d30_0000_0000_0000),
+                "5.684341886080802e-14",
+            ),
+            (
+                f64::from_bits(0x3e70_0000_0000_0000),
+                "5.960464477539063e-08",
+            ),
         ] {
             assert_eq!(float_repr(x), expected);
         }
