@@ -53,7 +53,8 @@ pub struct Quota {
 
 /// The granted chats of one tenant that are still inside the window.
 ///
-/// Holds 8 bytes for each; at most as many as the limit allows.
+/// Holds 8 bytes for each, and room for as many again or a few more; there are at most as
+/// many as the limit allows.
 #[derive(Debug, Clone, Default)]
 pub struct Window {
     /// Oldest first.
@@ -73,12 +74,15 @@ impl Window {
         {
             self.granted.pop_front();
         }
+        // Room that a busy time took is given back when it is over.
+        let room = 2 * self.granted.len().max(16);
+        if self.granted.capacity() > 2 * room {
+            self.granted.shrink_to(room);
+        }
         let limit_len = usize::try_from(limit).unwrap_or(usize::MAX);
         let admitted = self.granted.len() < limit_len;
         if admitted {
             self.granted.push_back(now);
-        } else if self.granted.capacity() > 4 * self.granted.len().max(16) {
-            self.granted.shrink_to_fit();
         }
         // The chat whose end makes room: the oldest, or, where the limit was lowered
         // and more are inside than it allows, the one that brings them below it.
@@ -102,5 +106,22 @@ impl Window {
     /// The granted chats that still count, oldest first.
     pub fn granted(&self) -> impl Iterator<Item = Timestamp> {
         self.granted.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_a_busy_time_took_is_given_back() {
+        let mut window = Window::default();
+        for chat in 0..10_000 {
+            window.admit(u32::MAX, Timestamp::from_nanos(chat));
+        }
+        assert!(window.granted.capacity() >= 10_000);
+        window.admit(u32::MAX, Timestamp::from_nanos(nanos(WINDOW) + 9_990));
+        assert_eq!(window.granted.len(), 10);
+        assert!(window.granted.capacity() <= 64);
     }
 }
