@@ -56,12 +56,69 @@ fn a_megabyte_of_anything_is_answered() {
         fill("\u{feff}"),
         fill(" "),
         format!("{{\"tenant_id\":[{}0]}}", fill("[],")),
+        // Names that are long and alike, or decoded only to be the same one again.
+        format!(
+            "{{{}\"a\":0}}",
+            fill(&format!("\"{}\":0,", "k".repeat(5000)))
+        ),
+        format!("{{{}\"a\":0}}", fill("\"\\u0061\":0,")),
+        format!("{{{}\"tenant_id\":0}}", fill("\"tenant_id\":\"\\u0061\",")),
+        // Nested as deep as it may be, over and over.
+        format!(
+            "[{}0]",
+            fill(&format!("{}{},", "[".repeat(127), "]".repeat(127)))
+        ),
+        format!(
+            "[{}0]",
+            fill(&format!("{}0{},", "{\"a\":".repeat(127), "}".repeat(127)))
+        ),
+        format!(
+            "{}[{}0]{}",
+            "[".repeat(127),
+            &fill("0,")[..mib - 300],
+            "]".repeat(127)
+        ),
+        // Numbers that are hard to read, and that overflow by their digits alone.
+        format!("[{}0]", fill("2.2250738585072011e-308,")),
+        format!("[{}0]", fill(&format!("0.{}5,", "1".repeat(800)))),
+        format!("{}.5", fill("2")),
+        format!("[{}0]", fill(&format!("{},", "1".repeat(4300)))),
+        format!("\"{}\"", fill("\\ud83d\\ude00")),
+        format!("\"{}\"", fill("\\ud800")),
     ] {
         let mut native = Native::unlimited();
         for target in ["/session", "/chat"] {
             let reply = native.post(target, &body);
             assert!(matches!(reply.status, 400 | 422), "{}", reply.status);
             assert!(reply.body.len() < 20_000, "{}", reply.body.len());
+        }
+    }
+}
+
+/// Letters that take most room when they are written again.
+#[test]
+fn a_megabyte_of_a_message_is_answered() {
+    let mib = 1 << 20;
+    let mut native = Native::unlimited();
+    for tenant in ["acme", "globex", "initech"] {
+        let session = native.open(tenant);
+        for letter in [
+            "a",
+            "\u{390}",
+            "\u{1fb7}",
+            "\u{1f600}",
+            "\\u0390",
+            "\\u0001",
+            "\\\\",
+        ] {
+            let message = letter.repeat(mib / letter.len());
+            let body = format!(
+                r#"{{"tenant_id":"{tenant}","session_id":"{session}","message":"{message}"}}"#
+            );
+            let reply = native.post("/chat", &body);
+            assert_eq!(reply.status, 200, "{tenant} {letter}");
+            // The documented bound: three times the body, and what stands around it.
+            assert!(reply.body.len() < 3 * mib + 300, "{tenant} {letter}");
         }
     }
 }
