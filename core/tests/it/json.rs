@@ -221,7 +221,10 @@ proptest! {
     }
 
     #[test]
-    fn an_echo_means_what_was_sent(json in "[ \\[\\]{}:,\"a-c0-9.eE+-]{0,12}") {
+    fn an_echo_means_what_was_sent(json in prop_oneof![
+        "[ \\[\\]{}:,\"a-c0-9.eE+-]{0,12}",
+        r"-?[1-9]\.?[0-9]{0,17}(e[+-]?[12]?[0-9]{1,2})?",
+    ]) {
         if let Ok(document) = Document::parse(&json) {
             let echo = document.root().echo(1000).expect("short enough");
             let again = std::str::from_utf8(&echo).expect("UTF-8");
