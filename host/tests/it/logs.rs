@@ -3,8 +3,9 @@
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
+    net::SocketAddr,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
 };
 
@@ -293,13 +294,23 @@ fn a_long_path_or_method_is_cut_in_the_log() {
     assert!(log.len() < 4000, "{log}");
 }
 
+/// A server program; killed at the end of the test if it still runs.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A server whose standard error is this.
-fn serve_with(stderr: impl Into<Stdio>) -> (std::process::Child, std::net::SocketAddr) {
+fn serve_with(stderr: impl Into<Stdio>) -> (Running, SocketAddr) {
     let mut command: Command = tenantry(&["serve", "--listen=127.0.0.1:0", "--engine=native"]);
     let child = command.stdout(Stdio::piped()).stderr(stderr).spawn();
-    let mut child = child.expect("the program starts");
+    let mut child = Running(child.expect("the program starts"));
     let mut line = Vec::new();
-    let mut stdout = child.stdout.take().expect("a pipe");
+    let mut stdout = child.0.stdout.take().expect("a pipe");
     let mut byte = [0];
     while byte != *b"\n" {
         stdout.read_exact(&mut byte).expect("the address");
@@ -309,17 +320,17 @@ fn serve_with(stderr: impl Into<Stdio>) -> (std::process::Child, std::net::Socke
     (child, line.trim_end().parse().expect("an address"))
 }
 
-fn stop(mut child: std::process::Child) {
+fn stop(mut child: Running) {
     let status = Command::new("kill")
-        .args(["-s", "TERM", &child.id().to_string()])
+        .args(["-s", "TERM", &child.0.id().to_string()])
         .status();
     assert!(status.expect("kill runs").success());
-    let status = child.wait().expect("it was started");
+    let status = child.0.wait().expect("it was started");
     assert!(status.success(), "{status}");
 }
 
 /// More log than fits into a pipe.
-fn ask_often(address: std::net::SocketAddr) {
+fn ask_often(address: SocketAddr) {
     let mut connection = Connection::open(address);
     let path = format!("/{}", "x".repeat(400));
     for _ in 0..2000 {
