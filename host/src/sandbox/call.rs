@@ -28,7 +28,7 @@ pub enum Fault {
     /// It nested calls deeper than a sandbox's stack.
     #[error("the guest used up its stack")]
     Stack,
-    /// Its answer was longer than one may be.
+    /// Its answer, body and location, was longer than one may be.
     #[error("the guest's reply was of {0} bytes, more than it may be")]
     Reply(usize),
     /// A tenant's guest asked for the list of all tenants.
@@ -37,6 +37,13 @@ pub enum Fault {
     /// Its answer has a status that is none.
     #[error("the guest answered with a status of {0}")]
     Status(u16),
+    /// Its answer's location is no value of a header.
+    #[error("the guest answered with a location that is none")]
+    Location,
+    /// Its answer is to HEAD, and the request was not. Sent so, with a length and no body,
+    /// it would take the next answer on the connection, whoever's that is, for its body.
+    #[error("the guest answered without a body to a request that was not HEAD")]
+    HeadOnly,
     /// It did something else that WebAssembly does not allow.
     #[error("the guest trapped")]
     Trap(#[source] wasmtime::Error),
@@ -94,8 +101,7 @@ impl Sandbox {
         request: &Request<'_>,
         max_reply: usize,
     ) -> Result<Response, Fault> {
-        let scope = self.store.data_mut();
-        (scope.ticks, scope.quota) = (0, None);
+        self.store.data_mut().begin_call();
         self.store.set_epoch_deadline(1);
         let tenant = self.store.data().tenant().cloned();
         let call = Call::new(tenant.as_deref().map(|entry| &entry.packed), request);
@@ -104,18 +110,37 @@ impl Sandbox {
             Ok(response) => response,
             Err(error) => return Err(self.fault(error)),
         };
-        let is_anonymous = self.is_of(None);
-        match &response.body {
-            wit::Body::Bytes(bytes) if bytes.len() > max_reply => {
-                return Err(Fault::Reply(bytes.len()));
-            }
-            wit::Body::TenantList if !is_anonymous => return Err(Fault::TenantList),
-            _ => {}
+        self.check(&response, request.method, max_reply)?;
+        Ok(from_wit(response).with_quota(self.store.data().quota))
+    }
+
+    /// Refuses what the core never answers: what would be no HTTP, or tell more than this
+    /// scope's own.
+    fn check(
+        &self,
+        response: &wit::Response,
+        method: Method,
+        max_reply: usize,
+    ) -> Result<(), Fault> {
+        let body = match &response.body {
+            wit::Body::Bytes(bytes) => bytes.len(),
+            wit::Body::TenantList if self.is_of(None) => 0,
+            wit::Body::TenantList => return Err(Fault::TenantList),
+        };
+        let location = response.location.as_deref().unwrap_or_default();
+        if body + location.len() > max_reply {
+            return Err(Fault::Reply(body + location.len()));
         }
         if !(200..=599).contains(&response.status) {
             return Err(Fault::Status(response.status));
         }
-        Ok(from_wit(response).with_quota(self.store.data().quota))
+        if http::HeaderValue::from_str(location).is_err() {
+            return Err(Fault::Location);
+        }
+        if response.head_only && method != Method::Head {
+            return Err(Fault::HeadOnly);
+        }
+        Ok(())
     }
 
     fn fault(&self, error: wasmtime::Error) -> Fault {

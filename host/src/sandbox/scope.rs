@@ -50,6 +50,13 @@ impl Scope {
         }
     }
 
+    /// Forgets what belongs to the call before.
+    pub(super) fn begin_call(&mut self) {
+        self.ticks = 0;
+        self.quota = None;
+        self.memory.was_refused = false;
+    }
+
     /// The tenant; none in the anonymous scope.
     pub(super) fn tenant(&self) -> Option<&Arc<Entry>> {
         self.tenant.as_ref()
