@@ -1,0 +1,119 @@
+//! Everything that the world offers to a guest, tried.
+
+use std::fmt::Write as _;
+
+use tenantry_guest::bindings::{
+    exports::tenantry::sandbox::handler::{Call, Texts},
+    tenantry::sandbox::scope::{self, Admission, OpenError, Ownership, SessionId},
+};
+
+/// As many tries at most, where a limit should come first.
+const TRIES: u64 = 10_000;
+
+/// The session id of 32 hexadecimal digits.
+pub(crate) fn id(digits: &str) -> SessionId {
+    let id = u128::from_str_radix(digits, 16).expect("hexadecimal digits");
+    SessionId {
+        high: (id >> 64) as u64,
+        low: id as u64,
+    }
+}
+
+/// One of many ids that nobody was given.
+pub(crate) fn an_id(n: u64) -> SessionId {
+    SessionId {
+        high: n.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        low: !n,
+    }
+}
+
+/// What became of opening a session, in a word.
+pub(crate) fn opened(result: Result<(), OpenError>) -> &'static str {
+    match result {
+        Ok(()) => "opened",
+        Err(OpenError::Exists) => "exists",
+        Err(OpenError::Full) => "full",
+        Err(OpenError::Unavailable) => "unavailable",
+    }
+}
+
+/// A report of all that can be learned, but for random numbers. `ids` are session ids to
+/// ask about.
+pub(crate) fn everything(call: &Call, ids: &str) -> String {
+    let mut report = String::new();
+    let row_end = call.row.map_or(0, |row| row.ends.4 as usize);
+    let texts = match &call.texts {
+        Texts::Utf8(texts) => texts.as_bytes(),
+        Texts::Bytes(texts) => texts,
+    };
+    let row = String::from_utf8_lossy(&texts[..row_end]);
+    line(&mut report, format_args!("row: {row} {:?}", call.row));
+
+    for digits in ids.split(',').filter(|digits| !digits.is_empty()) {
+        let (owner, opened) = (owner(id(digits)), opened(scope::open_session(id(digits))));
+        line(&mut report, format_args!("given id: {owner}, {opened}"));
+    }
+    let strangers = (0..100).map(|n| owner(an_id(n)));
+    line(
+        &mut report,
+        format_args!("ids nobody was given: {:?}", counted(strangers)),
+    );
+    for low in [0, 1, u64::MAX] {
+        let owner = owner(SessionId { high: low, low });
+        line(&mut report, format_args!("id {low}: {owner}"));
+    }
+
+    let tries = (0..TRIES).map(|n| opened(scope::open_session(an_id(n))));
+    line(
+        &mut report,
+        format_args!(
+            "opened: {:?}",
+            counted(until(tries, |word| *word != "opened"))
+        ),
+    );
+    let chats = (0..TRIES).map(|_| match scope::admit_chat() {
+        Ok(Admission::Unlimited) => "unlimited".to_owned(),
+        Ok(Admission::Granted(left)) => format!("granted {left:?}"),
+        Ok(Admission::Refused(left)) => format!("refused {left:?}"),
+        Err(()) => "unavailable".to_owned(),
+    });
+    let is_last = |word: &String| !word.starts_with("granted");
+    for admission in until(chats, is_last) {
+        line(&mut report, format_args!("chat: {admission}"));
+    }
+    report
+}
+
+fn owner(id: SessionId) -> &'static str {
+    match scope::owner(id) {
+        Ok(Ownership::Mine) => "mine",
+        Ok(Ownership::Another) => "another",
+        Ok(Ownership::Unknown) => "unknown",
+        Err(()) => "unavailable",
+    }
+}
+
+/// Items up to the first that is the last, with it.
+fn until<T>(
+    items: impl Iterator<Item = T>,
+    is_last: impl Fn(&T) -> bool,
+) -> impl Iterator<Item = T> {
+    let mut ended = false;
+    items.take_while(move |item| !std::mem::replace(&mut ended, is_last(item)))
+}
+
+/// How many of each word came.
+fn counted<'a>(words: impl Iterator<Item = &'a str>) -> Vec<(&'a str, usize)> {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for word in words {
+        match counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((word, 1)),
+        }
+    }
+    counts
+}
+
+fn line(report: &mut String, line: std::fmt::Arguments<'_>) {
+    writeln!(report, "{line}").expect("a string takes it");
+}
