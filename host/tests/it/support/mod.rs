@@ -1,7 +1,10 @@
 //! What the tests are built from: the server in this process, the server as a program of
-//! its own, and a client that sends any bytes.
+//! its own, an engine without a server, stores that answer late or never, and a client
+//! that sends any bytes.
 
 pub(crate) mod client;
+pub(crate) mod inside;
+pub(crate) mod later;
 pub(crate) mod program;
 pub(crate) mod server;
 pub(crate) mod stores;
