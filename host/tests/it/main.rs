@@ -13,6 +13,7 @@ mod logs;
 mod memory;
 mod pages;
 mod readme;
+mod rebuild;
 mod requests;
 mod slow;
 mod startup;

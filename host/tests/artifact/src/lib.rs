@@ -11,3 +11,6 @@ pub static MISBEHAVING: Precompiled = unsafe {
         "/misbehaving.cwasm"
     )))
 };
+
+/// The file with what the build script has told cargo.
+pub const BUILD_OUTPUT: &str = concat!(env!("OUT_DIR"), "/../output");
