@@ -1,0 +1,71 @@
+//! `cargo xtask dist`: the program that ships, one static file.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    cargo::{Workspace, host_triple},
+    process::{cargo, run},
+    setup,
+};
+
+/// Builds target/dist/tenantry and prints its size.
+///
+/// # Errors
+/// It can't be built, or not for this system.
+pub(crate) fn build() -> Result<()> {
+    setup::wasm_target()?;
+    let built = build_static("dist")?;
+    let program = Workspace::load()?.target_dir()?.join("dist/tenantry");
+    let folder = program.parent().context("a file is in a folder")?;
+    fs::create_dir_all(folder)?;
+    copy(&built, &program)?;
+    let size = fs::metadata(&program)?.len();
+    println!("{}: {size} bytes", program.display());
+    Ok(())
+}
+
+/// Builds the server in one of cargo's profiles as a program that needs no library.
+///
+/// # Errors
+/// It can't be built, or this is no Linux.
+pub(crate) fn build_static(profile: &str) -> Result<PathBuf> {
+    let triple = host_triple()?;
+    ensure!(
+        triple.ends_with("-linux-gnu") || triple.ends_with("-linux-musl"),
+        "a static program can be built on Linux only; this is {triple}"
+    );
+    // Flags for one target alone: build scripts and macros, which are for the compiler
+    // itself, must not be static.
+    let flags = format!(
+        "CARGO_TARGET_{}_RUSTFLAGS",
+        triple.to_uppercase().replace('-', "_")
+    );
+    let args = ["build", "--locked", "--package", "tenantry"];
+    let mut command = cargo();
+    command
+        .args(args)
+        .args(["--profile", profile, "--target", &triple])
+        .env(flags, "-Ctarget-feature=+crt-static")
+        // Either of these would be taken instead.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    run(&mut command)?;
+    let folder = if profile == "dev" { "debug" } else { profile };
+    let target = Workspace::load()?.target_dir()?;
+    Ok(target.join(triple).join(folder).join("tenantry"))
+}
+
+/// Copies a file; says which one where that fails.
+///
+/// # Errors
+/// It can't be read or written.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = fs::copy(from, to);
+    copied.with_context(|| format!("{} -> {}", from.display(), to.display()))?;
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! `cargo xtask`: the one way to set up, run and test this project.
+//!
+//! A fresh machine needs Rust, and Node for what is JavaScript. Whatever else a command
+//! needs, it gets, or it asks for it in one line.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people at a terminal"
+)]
+
+mod cargo;
+mod container;
+mod deny;
+mod dist;
+mod dockerfile;
+mod process;
+mod served;
+mod setup;
+mod steps;
+mod tidy;
+mod walk;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Sets up, runs and tests this project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sets up, builds and runs the server on 127.0.0.1:8001
+    Serve {
+        /// Builds as it ships, but for what only makes the build slower
+        #[arg(long)]
+        release: bool,
+        /// Arguments of `tenantry serve`, such as --listen 127.0.0.1:9000
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Sets up and runs every test
+    Test {
+        /// Steps to run instead of all
+        #[arg(value_name = "STEP", value_parser = steps::names())]
+        steps: Vec<String>,
+        /// Lists the steps and runs none
+        #[arg(long)]
+        list: bool,
+    },
+    /// Makes Rust's standard library for WebAssembly available
+    Setup,
+    /// Builds the program that ships, as a static file: target/dist/tenantry
+    Dist,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve { release, args } => served::serve(release, &args),
+        Command::Test { list: true, .. } => {
+            steps::list();
+            Ok(())
+        }
+        Command::Test { steps, .. } => steps::run(&steps),
+        Command::Setup => setup::wasm_target(),
+        Command::Dist => dist::build(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
