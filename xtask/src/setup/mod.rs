@@ -41,7 +41,7 @@ pub(crate) fn wasm_target() -> Result<()> {
     let Err(rustup) = from_rustup(&rustlib) else {
         return Ok(());
     };
-    eprintln!("rustup can't add it ({rustup:#}); compiling it from Debian's sources");
+    eprintln!("rustup can't add it; compiling it from Debian's sources");
     let Err(debian) = source::build(&rustlib) else {
         return Ok(());
     };

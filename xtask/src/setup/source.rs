@@ -17,7 +17,7 @@ use super::{WASM_TARGET, library};
 use crate::{
     cargo::{Workspace, rustc_release},
     dist::copy,
-    process::{cargo, read},
+    process::{cargo, output, read, reason},
 };
 
 /// Where Debian keeps the sources of compilers that are newer than its releases.
@@ -87,10 +87,13 @@ fn download(work: &Path) -> Result<PathBuf> {
         }
         apt
     };
-    read(apt().arg("update"))?;
+    quiet(apt().arg("update"), "apt-get update")?;
     // Its revision is Debian's own affair, its release must be the compiler's.
     let package = format!("rust-src={}+*", rustc_release()?);
-    read(apt().arg("download").arg(package))?;
+    quiet(
+        apt().arg("download").arg(&package),
+        &format!("apt-get download {package}"),
+    )?;
 
     let files = fs::read_dir(work)?.flatten().map(|file| file.path());
     let deb = files
@@ -106,6 +109,13 @@ fn download(work: &Path) -> Result<PathBuf> {
         .map(|folder| folder.path().join("library"));
     let library = libraries.find(|library| library.join("std/Cargo.toml").exists());
     library.context("rust-src has no standard library where it was")
+}
+
+/// Runs what has too many arguments to be shown with its failure.
+fn quiet(command: &mut Command, shown: &str) -> Result<()> {
+    let output = output(command)?;
+    ensure!(output.status.success(), "{shown}: {}", reason(&output));
+    Ok(())
 }
 
 /// Compiles the library, as the dependency of a crate that is empty; returns its parts.

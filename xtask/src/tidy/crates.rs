@@ -35,7 +35,6 @@ const COMPILER: &[&str] = &[
     "wasmtime-internal-cranelift",
     "wasmtime-internal-winch",
     "winch-codegen",
-    "wit-component",
 ];
 
 /// Direct dependencies of the core that are not on its list, and the other way round.
