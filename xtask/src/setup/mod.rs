@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::{
+    cargo::Workspace,
     process::{cargo, output, program, read, reason},
     steps::Outcome,
 };
@@ -38,6 +39,7 @@ pub(crate) fn wasm_target() -> Result<()> {
         return Ok(());
     }
     eprintln!("adding the standard library for {WASM_TARGET}");
+    forget_guests(&Workspace::load()?.target_dir()?);
     let Err(rustup) = from_rustup(&rustlib) else {
         return Ok(());
     };
@@ -50,6 +52,26 @@ pub(crate) fn wasm_target() -> Result<()> {
          `rustup target add {WASM_TARGET}`: {rustup:#}\n  \
          compiling Debian's package rust-src: {debian:#}"
     )
+}
+
+/// Removes what was compiled for WebAssembly: with another standard library, it may be.
+/// Cargo takes two for the same that are of the same compiler, and then nothing links.
+fn forget_guests(target: &Path) {
+    let folders = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    // target/PROFILE/build and target/PLATFORM/PROFILE/build.
+    let profiles = folders(target).into_iter().flat_map(|folder| {
+        let below = folders(&folder);
+        [folder].into_iter().chain(below)
+    });
+    let scripts = profiles.flat_map(|profile| folders(&profile.join("build")));
+    let guests = scripts.flat_map(|script| folders(&script.join("out")));
+    for guest in guests.filter(|folder| folder.join(WASM_TARGET).is_dir()) {
+        let _ = fs::remove_dir_all(guest);
+    }
+    let _ = fs::remove_dir_all(target.join(WASM_TARGET));
 }
 
 /// Whether there is a standard library for WebAssembly.
@@ -122,6 +144,23 @@ pub(crate) fn component(component: Component) -> Result<Option<Outcome>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guests_of_another_library_are_forgotten_and_nothing_else() {
+        let target = std::env::temp_dir().join(format!("xtask-target-{}", std::process::id()));
+        let guests = ["debug/build/a/out/guest", "x86_64/dist/build/a/out/guest"];
+        for guest in guests {
+            fs::create_dir_all(target.join(guest).join(WASM_TARGET)).expect("a folder");
+        }
+        let kept = target.join("debug/build/a/out/other");
+        fs::create_dir_all(&kept).expect("a folder");
+        forget_guests(&target);
+        for guest in guests {
+            assert!(!target.join(guest).exists(), "{guest}");
+        }
+        assert!(kept.exists());
+        fs::remove_dir_all(target).expect("a folder");
+    }
 
     #[test]
     fn a_library_counts_only_with_its_std() {
