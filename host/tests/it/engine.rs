@@ -10,8 +10,8 @@ use tenantry_core::session::Lifetime;
 
 use crate::support::{
     inside::Inside,
-    server::{Setup, Way},
     later::{a_moment, later},
+    server::{Setup, Way},
 };
 
 const TTL: Duration = Duration::from_secs(60);

@@ -63,6 +63,7 @@ fn drip(server: &Served, start: &str, drops: impl Iterator<Item = u8>) -> String
         match stream.read(&mut bytes) {
             Ok(0) => return String::from_utf8(answer).expect("UTF-8"),
             Ok(read) => answer.extend(&bytes[..read]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 let _ = stream.write(&[byte]);
             }

@@ -12,9 +12,9 @@ use wasmtime::{
 /// All that a sandbox can ask of its host.
 const IMPORTS: &str = "\
 tenantry:sandbox/scope@0.1.0
-    admit-chat() -> result<variant{unlimited, granted(record{limit: u32, remaining: u32, reset: u64}), refused(record{limit: u32, remaining: u32, reset: u64})}, _>
-    open-session(record{high: u64, low: u64}) -> result<_, enum{exists, full, unavailable}>
-    owner(record{high: u64, low: u64}) -> result<enum{mine, another, unknown}, _>
+    admit-chat() -> enum{granted, refused, unavailable}
+    open-session(record{high: u64, low: u64}) -> enum{opened, exists, full, unavailable}
+    owner(record{high: u64, low: u64}) -> enum{mine, another, unknown, unavailable}
 wasi:random/random@0.2.6
     get-random-u64() -> u64
 ";
@@ -32,7 +32,6 @@ status: u16, \
 content-type: option<enum{json, html, text}>, \
 allow: option<enum{get-head, post}>, \
 location: option<string>, \
-quota: option<record{limit: u32, remaining: u32, reset: u64}>, \
 retry-after: option<u64>, \
 body: variant{bytes(list<u8>), tenant-list}, \
 head-only: bool}

@@ -74,7 +74,7 @@ fn obey(order: &Order, call: &Call) -> Response {
         "loop-asking" => endless(|| drop(black_box(scope::owner(probe::an_id(0))))),
         "open-and-loop" => {
             let opened = scope::open_session(probe::id(&order.argument));
-            opened.expect("an id that is free");
+            assert_eq!(probe::opened(opened), "opened");
             endless(|| black_box(()))
         }
         "allocate" => {
@@ -126,7 +126,6 @@ fn text(body: impl Into<Vec<u8>>) -> Response {
         content_type: Some(ContentType::Text),
         allow: None,
         location: None,
-        quota: None,
         retry_after: None,
         body: Body::Bytes(body.into()),
         head_only: false,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tenantry_guest::bindings::{
     exports::tenantry::sandbox::handler::{Call, Texts},
-    tenantry::sandbox::scope::{self, Admission, OpenError, Ownership, SessionId},
+    tenantry::sandbox::scope::{self, Admission, Opening, Ownership, SessionId},
 };
 
 /// As many tries at most, where a limit should come first.
@@ -28,12 +28,12 @@ pub(crate) fn an_id(n: u64) -> SessionId {
 }
 
 /// What became of opening a session, in a word.
-pub(crate) fn opened(result: Result<(), OpenError>) -> &'static str {
-    match result {
-        Ok(()) => "opened",
-        Err(OpenError::Exists) => "exists",
-        Err(OpenError::Full) => "full",
-        Err(OpenError::Unavailable) => "unavailable",
+pub(crate) fn opened(opening: Opening) -> &'static str {
+    match opening {
+        Opening::Opened => "opened",
+        Opening::Exists => "exists",
+        Opening::Full => "full",
+        Opening::Unavailable => "unavailable",
     }
 }
 
@@ -72,24 +72,26 @@ pub(crate) fn everything(call: &Call, ids: &str) -> String {
         ),
     );
     let chats = (0..TRIES).map(|_| match scope::admit_chat() {
-        Ok(Admission::Unlimited) => "unlimited".to_owned(),
-        Ok(Admission::Granted(left)) => format!("granted {left:?}"),
-        Ok(Admission::Refused(left)) => format!("refused {left:?}"),
-        Err(()) => "unavailable".to_owned(),
+        Admission::Granted => "granted",
+        Admission::Refused => "refused",
+        Admission::Unavailable => "unavailable",
     });
-    let is_last = |word: &String| !word.starts_with("granted");
-    for admission in until(chats, is_last) {
-        line(&mut report, format_args!("chat: {admission}"));
-    }
+    line(
+        &mut report,
+        format_args!(
+            "chats: {:?}",
+            counted(until(chats, |word| *word != "granted"))
+        ),
+    );
     report
 }
 
 fn owner(id: SessionId) -> &'static str {
     match scope::owner(id) {
-        Ok(Ownership::Mine) => "mine",
-        Ok(Ownership::Another) => "another",
-        Ok(Ownership::Unknown) => "unknown",
-        Err(()) => "unavailable",
+        Ownership::Mine => "mine",
+        Ownership::Another => "another",
+        Ownership::Unknown => "unknown",
+        Ownership::Unavailable => "unavailable",
     }
 }
 

@@ -1,7 +1,7 @@
 //! An HTTP/1.1 client that sends what it is told to, right or wrong, and reads answers.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     time::Duration,
 };
@@ -128,13 +128,24 @@ impl Connection {
 
     fn fill(&mut self) -> Result<(), String> {
         let mut bytes = [0; 16 << 10];
-        match self.stream.read(&mut bytes) {
+        match self.read(&mut bytes) {
             Ok(0) => Err("the connection was closed".to_owned()),
             Ok(read) => {
                 self.buffer.extend_from_slice(&bytes[..read]);
                 Ok(())
             }
             Err(error) => Err(format!("the connection broke: {error}")),
+        }
+    }
+
+    /// Reads what has come. A signal to the process, such as that a child has ended,
+    /// interrupts a read that has a timeout; it is no news of the connection.
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
         }
     }
 
@@ -160,14 +171,14 @@ impl Connection {
     /// Waits until the server closes the connection; whether it closed its side and did
     /// not reset it, which may cost a client the last answer.
     pub(crate) fn is_closed_gently(&mut self) -> bool {
-        self.buffer.is_empty() && matches!(self.stream.read(&mut [0]), Ok(0))
+        self.buffer.is_empty() && matches!(self.read(&mut [0]), Ok(0))
     }
 
     /// Waits until the server closes the connection; whether it did, without another byte.
     pub(crate) fn is_closed(&mut self) -> bool {
         let mut byte = [0];
         self.buffer.is_empty()
-            && match self.stream.read(&mut byte) {
+            && match self.read(&mut byte) {
                 Ok(read) => read == 0,
                 Err(error) => error.kind() == ErrorKind::ConnectionReset,
             }

@@ -78,11 +78,6 @@ impl Program {
         }
     }
 
-    /// The process's number.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends it a signal, such as `TERM` or `INT`.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
