@@ -29,6 +29,11 @@ pub(crate) fn build() -> Result<()> {
     Ok(())
 }
 
+/// What makes a program static. And random numbers come from the system call itself: a
+/// static program can't look its function up in a library at run time, as the crate
+/// `getrandom` does elsewhere, and /dev/urandom need not be there.
+const STATIC: &str = "-Ctarget-feature=+crt-static --cfg=getrandom_backend=\"linux_getrandom\"";
+
 /// Builds the server in one of cargo's profiles as a program that needs no library.
 ///
 /// # Errors
@@ -50,7 +55,7 @@ pub(crate) fn build_static(profile: &str) -> Result<PathBuf> {
     command
         .args(args)
         .args(["--profile", profile, "--target", &triple])
-        .env(flags, "-Ctarget-feature=+crt-static")
+        .env(flags, STATIC)
         // Either of these would be taken instead.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
