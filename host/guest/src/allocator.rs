@@ -35,8 +35,8 @@ fn heap_base() -> usize {
     unsafe extern "C" {
         static __heap_base: u8;
     }
-    // SAFETY: only the address is taken; wasm-ld defines the symbol.
-    unsafe { &raw const __heap_base as usize }
+    // Only the address is taken; wasm-ld defines the symbol.
+    &raw const __heap_base as usize
 }
 
 impl Bump {
