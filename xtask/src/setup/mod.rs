@@ -1,5 +1,6 @@
 //! What the project needs beside Rust: added here, or asked for in one line.
 
+mod programs;
 mod source;
 
 use std::{
@@ -9,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
+pub(crate) use self::programs::programs;
 use crate::{
     cargo::Workspace,
     process::{cargo, output, program, read, reason},

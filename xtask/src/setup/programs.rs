@@ -1,0 +1,69 @@
+//! Programs that the tests run as a user would, and that a machine may lack.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::process::{output, program, read};
+
+/// What README.md's commands are made of. Debian's packages have the same names.
+const OF_THE_README: [&str; 3] = ["bash", "curl", "jq"];
+
+/// Makes sure that the tests find the programs that they run.
+///
+/// # Errors
+/// One is missing, and can't be installed: says which, and why.
+pub(crate) fn programs() -> Result<()> {
+    install(&OF_THE_README, || {
+        let mut apt = program("apt-get");
+        apt.arg("-qq").env("DEBIAN_FRONTEND", "noninteractive");
+        apt
+    })
+}
+
+fn install(names: &[&str], apt: impl Fn() -> Command) -> Result<()> {
+    let is_missing = |name: &&str| !is_there(name);
+    let missing: Vec<&str> = names.iter().copied().filter(is_missing).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    let ask = || format!("the tests need {names}: please install what is missing");
+    println!("installing {names}");
+    read(apt().arg("update")).with_context(ask)?;
+    let args = ["install", "--yes", "--no-install-recommends"];
+    read(apt().args(args).args(&missing)).with_context(ask)?;
+    ensure!(missing.iter().all(|name| is_there(name)), ask());
+    Ok(())
+}
+
+fn is_there(name: &str) -> bool {
+    let version = output(program(name).arg("--version"));
+    version.is_ok_and(|version| version.status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_left_alone() {
+        let no_installer = || program("tenantry-no-such-program");
+        install(&["cargo", "rustc"], no_installer).expect("what runs this test");
+    }
+
+    #[test]
+    fn what_can_t_be_installed_is_asked_for_by_name() {
+        // An installer that does nothing, and one that fails.
+        for installer in ["true", "false"] {
+            let installed = install(&["cargo", "tenantry-no-such-program"], || {
+                program(installer)
+            });
+            let error = installed.expect_err("there is none").to_string();
+            assert_eq!(
+                error,
+                "the tests need tenantry-no-such-program: please install what is missing"
+            );
+        }
+    }
+}
