@@ -118,12 +118,17 @@ const TAKEN: Body = Body::Bytes(Cow::Borrowed(&[]));
 
 /// What is answered where a store is out of reach, or takes too long.
 fn unavailable() -> (Answered, Bytes) {
-    let mut response = contract::Response::unavailable();
+    let (response, body) = split(contract::Response::unavailable());
+    (Answered::from(response), body)
+}
+
+/// An answer that the server gives by itself, and the bytes of its body.
+fn split(mut response: contract::Response) -> (contract::Response, Bytes) {
     let body = match std::mem::replace(&mut response.body, TAKEN) {
         Body::Bytes(bytes) => Bytes::from(bytes.into_owned()),
         Body::TenantList => Bytes::new(),
     };
-    (Answered::from(response), body)
+    (response, body)
 }
 
 /// An answer as HTTP.
@@ -190,23 +195,11 @@ fn internal_error() -> Answer {
 
 /// What is answered to a body that is not read, or not to its end.
 fn refused(refusal: Refusal) -> Answer {
-    let (status, body): (_, &'static [u8]) = match refusal {
-        Refusal::TooLarge => (
-            http::StatusCode::PAYLOAD_TOO_LARGE,
-            br#"{"detail":"Request body too large"}"#,
-        ),
-        Refusal::TooSlow => (
-            http::StatusCode::REQUEST_TIMEOUT,
-            br#"{"detail":"Request body too slow"}"#,
-        ),
-        Refusal::Broken => (
-            http::StatusCode::BAD_REQUEST,
-            br#"{"detail":"There was an error parsing the body"}"#,
-        ),
-    };
-    let mut answer = Response::new(Full::new(Bytes::from_static(body)));
-    *answer.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    answer.headers_mut().insert(header::CONTENT_TYPE, json);
-    answer
+    let detail = contract::Response::detail;
+    let (response, body) = split(match refusal {
+        Refusal::TooLarge => detail(413, "Request body too large"),
+        Refusal::TooSlow => detail(408, "Request body too slow"),
+        Refusal::Broken => detail(400, "There was an error parsing the body"),
+    });
+    to_http(&response, body)
 }
