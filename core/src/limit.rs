@@ -65,37 +65,18 @@ impl Window {
     /// Grants and counts one chat at `now`, or refuses it, where `limit` chats are
     /// allowed in any [`WINDOW`]. A limit of 0 refuses every chat.
     pub fn admit(&mut self, limit: u32, now: Timestamp) -> Admission {
-        // A clock that stepped back must not put chats out of order.
-        let now = self.granted.back().map_or(now, |&last| last.max(now));
-        while self
-            .granted
-            .front()
-            .is_some_and(|&oldest| now.since(oldest) >= WINDOW)
-        {
-            self.granted.pop_front();
-        }
+        let now = self.not_before_last(now);
+        self.granted.drain(..self.ended(now));
         // Room that a busy time took is given back when it is over.
         let room = 2 * self.granted.len().max(16);
         if self.granted.capacity() > 2 * room {
             self.granted.shrink_to(room);
         }
-        let limit_len = usize::try_from(limit).unwrap_or(usize::MAX);
-        let admitted = self.granted.len() < limit_len;
+        let admitted = self.granted.len() < len(limit);
         if admitted {
             self.granted.push_back(now);
         }
-        // The chat whose end makes room: the oldest, or, where the limit was lowered
-        // and more are inside than it allows, the one that brings them below it.
-        let over = self.granted.len().saturating_sub(limit_len);
-        let reset = self.granted.get(over).map_or(WINDOW, |&chat| {
-            Duration::from_nanos(nanos(WINDOW) - nanos(now.since(chat)))
-        });
-        let used = u32::try_from(self.granted.len()).unwrap_or(u32::MAX);
-        let quota = Quota {
-            limit,
-            remaining: limit.saturating_sub(used),
-            reset,
-        };
+        let quota = self.quota(limit, now);
         if admitted {
             Admission::Granted(quota)
         } else {
@@ -103,10 +84,62 @@ impl Window {
         }
     }
 
+    /// What is left at `now` where `limit` chats are allowed in any [`WINDOW`]. Counts
+    /// nothing. Where nothing has been used, nothing has to be waited for.
+    #[must_use]
+    pub fn quota(&self, limit: u32, now: Timestamp) -> Quota {
+        let now = self.not_before_last(now);
+        let ended = self.ended(now);
+        let used = self.granted.len() - ended;
+        // The chat whose end makes room: the oldest, or, where the limit was lowered
+        // and more are inside than it allows, the one that brings them below it.
+        let over = used.saturating_sub(len(limit));
+        let reset = match self.granted.get(ended + over) {
+            Some(&chat) => Duration::from_nanos(nanos(WINDOW) - nanos(now.since(chat))),
+            None if limit > 0 => Duration::ZERO,
+            None => WINDOW,
+        };
+        let used = u32::try_from(used).unwrap_or(u32::MAX);
+        Quota {
+            limit,
+            remaining: limit.saturating_sub(used),
+            reset,
+        }
+    }
+
+    /// A clock that stepped back must not put chats out of order.
+    fn not_before_last(&self, now: Timestamp) -> Timestamp {
+        self.granted.back().map_or(now, |&last| last.max(now))
+    }
+
+    /// How many of the granted chats, counted from the oldest, have left the window.
+    fn ended(&self, now: Timestamp) -> usize {
+        let ended = |chat: &&Timestamp| now.since(**chat) >= WINDOW;
+        self.granted.iter().take_while(ended).count()
+    }
+
     /// The granted chats that still count, oldest first.
     pub fn granted(&self) -> impl Iterator<Item = Timestamp> {
         self.granted.iter().copied()
     }
+}
+
+impl FromIterator<Timestamp> for Window {
+    /// A window in which these chats were granted, in whatever order they come.
+    fn from_iter<I: IntoIterator<Item = Timestamp>>(granted: I) -> Self {
+        let mut window = Self::default();
+        for chat in granted {
+            // Most come in order.
+            let place = window.granted.partition_point(|&other| other <= chat);
+            window.granted.insert(place, chat);
+        }
+        window
+    }
+}
+
+/// A limit, as the length that a window may have.
+fn len(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

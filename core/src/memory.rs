@@ -61,13 +61,50 @@ pub struct Memory {
     tenant_list: Vec<u8>,
     sessions: Table,
     /// One for each row of the registry, in its order.
-    usage: Vec<Usage>,
+    accounts: Vec<Account>,
 }
 
+/// What is counted for a tenant.
 #[derive(Debug, Clone, Default)]
-struct Usage {
+struct Account {
     sessions: Ledger,
     chats: Window,
+}
+
+/// What a tenant has used, and what is left to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Its live sessions.
+    pub sessions: u32,
+    /// What is left of its limit on chats; `None` where it has none.
+    pub quota: Option<Quota>,
+}
+
+/// A live session, as it is written down elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session<'a> {
+    /// Its id.
+    pub id: SessionId,
+    /// The tenant that it belongs to.
+    pub tenant_id: &'a str,
+    /// When it was last used, to 1/256 of the lifetime and never too late. Where sessions
+    /// never end this is not known, and is the moment of asking.
+    pub used: Timestamp,
+}
+
+/// Why a session that was written down elsewhere was not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// There is no such tenant.
+    #[error("there is no such tenant")]
+    UnknownTenant,
+    /// It has not been used for its lifetime.
+    #[error("the session has ended")]
+    Ended,
+    /// The id is in use by another tenant: a session never changes hands.
+    #[error("the session is another tenant's")]
+    AnotherTenants,
 }
 
 impl Memory {
@@ -79,7 +116,7 @@ impl Memory {
             settings,
             tenant_list: tenant_list(ids),
             sessions: Table::default(),
-            usage: registry.rows().iter().map(|_| Usage::default()).collect(),
+            accounts: registry.rows().iter().map(|_| Account::default()).collect(),
             registry,
         }
     }
@@ -97,12 +134,21 @@ impl Memory {
         now: Timestamp,
         random: impl FnMut() -> [u8; 16],
     ) -> Response {
-        let call = Call::read(request);
+        self.answer(&Call::read(request), now, random)
+    }
+
+    /// Answers a request that was read; see [`Memory::handle`].
+    pub fn answer(
+        &mut self,
+        call: &Call<'_>,
+        now: Timestamp,
+        random: impl FnMut() -> [u8; 16],
+    ) -> Response {
         let place = call.scope().and_then(|id| self.registry.place(id));
         let tenant = place.and_then(|place| {
             Some(InScope {
                 row: self.registry.rows().get(place)?,
-                usage: self.usage.get_mut(place)?,
+                account: self.accounts.get_mut(place)?,
                 key: TenantKey::try_from(place).ok()?,
             })
         });
@@ -124,10 +170,100 @@ impl Memory {
         self.sessions.sweep(self.settings.lifetime.tick(now));
     }
 
-    /// Live sessions of the tenant with that id; `None` where there is no such tenant.
-    pub fn live_sessions(&mut self, tenant_id: &str, now: Timestamp) -> Option<u32> {
-        let usage = self.usage.get_mut(self.registry.place(tenant_id)?)?;
-        Some(usage.sessions.live(self.settings.lifetime.tick(now)))
+    /// What the tenant with that id has used; `None` where there is no such tenant. Counts
+    /// nothing.
+    pub fn usage(&mut self, tenant_id: &str, now: Timestamp) -> Option<Usage> {
+        let place = self.registry.place(tenant_id)?;
+        let limit = self
+            .settings
+            .chat_limit(&self.registry.rows().get(place)?.limits);
+        let account = self.accounts.get_mut(place)?;
+        Some(Usage {
+            sessions: account.sessions.live(self.settings.lifetime.tick(now)),
+            quota: limit.map(|limit| account.chats.quota(limit, now)),
+        })
+    }
+
+    /// All live sessions, in no order.
+    pub fn sessions(&self, now: Timestamp) -> impl Iterator<Item = Session<'_>> {
+        let lifetime = self.settings.lifetime;
+        let live = self.sessions.live(lifetime.tick(now));
+        live.filter_map(move |(id, tenant, used)| {
+            let row = self.registry.rows().get(usize::try_from(tenant).ok()?)?;
+            Some(Session {
+                id,
+                tenant_id: row.tenant().id,
+                used: lifetime.start(used).unwrap_or(now),
+            })
+        })
+    }
+
+    /// Takes in a session that was opened elsewhere or earlier, whatever the tenant's bound
+    /// on sessions. One that is here already is used at the later of the two times.
+    ///
+    /// # Errors
+    /// It can't live here; nothing has changed.
+    pub fn adopt(&mut self, session: &Session<'_>, now: Timestamp) -> Result<(), AdoptError> {
+        let lifetime = self.settings.lifetime;
+        let used = lifetime.tick(session.used.min(now));
+        let place = self.registry.place(session.tenant_id);
+        let account = place.and_then(|place| self.accounts.get_mut(place));
+        let key = place.and_then(|place| TenantKey::try_from(place).ok());
+        let (Some(account), Some(key)) = (account, key) else {
+            return Err(AdoptError::UnknownTenant);
+        };
+        if used.is_over(lifetime.tick(now)) {
+            return Err(AdoptError::Ended);
+        }
+        let ledger = &mut account.sessions;
+        let opened = self.sessions.open(session.id, key, ledger, u32::MAX, used);
+        if opened.is_ok() {
+            return Ok(());
+        }
+        let moved = |before| ledger.used(before, used);
+        match self.sessions.owner(session.id, key, used, moved) {
+            Owner::Mine => Ok(()),
+            Owner::Another => Err(AdoptError::AnotherTenants),
+            Owner::Unknown => Err(AdoptError::Ended),
+        }
+    }
+
+    /// Ends a session before its time; returns whether it was there.
+    pub fn close(&mut self, id: SessionId, now: Timestamp) -> bool {
+        let closed = self.sessions.close(id, self.settings.lifetime.tick(now));
+        let Some((tenant, used)) = closed else {
+            return false;
+        };
+        let place = usize::try_from(tenant).ok();
+        let account = place.and_then(|place| self.accounts.get_mut(place));
+        account.is_some_and(|account| account.sessions.closed(used))
+    }
+
+    /// When the tenant's chats were granted that still count, or did when it last chatted,
+    /// oldest first; `None` where there is no such tenant.
+    pub fn chats(&self, tenant_id: &str) -> Option<impl Iterator<Item = Timestamp>> {
+        let account = self.accounts.get(self.registry.place(tenant_id)?)?;
+        Some(account.chats.granted())
+    }
+
+    /// Replaces what [`Memory::chats`] says; returns false, and does nothing, where there is
+    /// no such tenant.
+    pub fn set_chats(
+        &mut self,
+        tenant_id: &str,
+        granted: impl IntoIterator<Item = Timestamp>,
+    ) -> bool {
+        let place = self.registry.place(tenant_id);
+        let account = place.and_then(|place| self.accounts.get_mut(place));
+        let Some(account) = account else { return false };
+        account.chats = granted.into_iter().collect();
+        true
+    }
+
+    /// Forgets all sessions and chats.
+    pub fn clear(&mut self) {
+        self.sessions = Table::default();
+        self.accounts.fill(Account::default());
     }
 }
 
@@ -145,7 +281,7 @@ struct Scope<'a, R> {
 
 struct InScope<'a> {
     row: &'a Row,
-    usage: &'a mut Usage,
+    account: &'a mut Account,
     key: TenantKey,
 }
 
@@ -163,7 +299,7 @@ impl<'a, R: FnMut() -> [u8; 16]> Tenancy<'a> for Scope<'a, R> {
             return Err(Unavailable.into());
         };
         let max = self.settings.session_limit(&tenant.row.limits);
-        let ledger = &mut tenant.usage.sessions;
+        let ledger = &mut tenant.account.sessions;
         self.sessions.open(id, tenant.key, ledger, max, self.tick)
     }
 
@@ -171,7 +307,7 @@ impl<'a, R: FnMut() -> [u8; 16]> Tenancy<'a> for Scope<'a, R> {
         let Some(tenant) = &mut self.tenant else {
             return Err(Unavailable);
         };
-        let ledger = &mut tenant.usage.sessions;
+        let ledger = &mut tenant.account.sessions;
         let used = |before| ledger.used(before, self.tick);
         Ok(self.sessions.owner(id, tenant.key, self.tick, used))
     }
@@ -183,7 +319,7 @@ impl<'a, R: FnMut() -> [u8; 16]> Tenancy<'a> for Scope<'a, R> {
         let Some(limit) = self.settings.chat_limit(&tenant.row.limits) else {
             return Ok(true);
         };
-        let admission = tenant.usage.chats.admit(limit, self.now);
+        let admission = tenant.account.chats.admit(limit, self.now);
         self.quota = admission.quota();
         Ok(admission.is_granted())
     }

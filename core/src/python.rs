@@ -32,30 +32,43 @@ pub fn strip(text: &str) -> &str {
 /// with an exponent of at least two digits (`Python/pystrtod.c`).
 #[must_use]
 pub fn float_repr(x: f64) -> String {
-    let magnitude = x.abs();
-    if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
-        let shortest = format!("{x:?}");
-        return even(x, shortest, |decimals| format!("{x:.decimals$}"));
+    let shortest = shortest(x);
+    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let power: i32 = exponent.parse().unwrap_or(0);
+    if !(-4..16).contains(&power) {
+        // Rust writes `1.5e300` and `1e-7`, Python `1.5e+300` and `1e-07`.
+        let sign = if power < 0 { '-' } else { '+' };
+        return format!("{mantissa}e{sign}{:02}", power.unsigned_abs());
     }
-    let shortest = even(x, format!("{x:e}"), |decimals| format!("{x:.decimals$e}"));
-    // Rust writes `1.5e300` and `1e-7`, Python `1.5e+300` and `1e-07`.
-    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
-    let (sign, exponent) = match exponent.strip_prefix('-') {
-        Some(rest) => ('-', rest),
-        None => ('+', exponent),
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(positive) => ("-", positive),
+        None => ("", mantissa),
     };
-    format!("{digits}e{sign}{exponent:0>2}")
+    let digits = mantissa.replace('.', "");
+    // Digits in front of the point.
+    match usize::try_from(power + 1) {
+        Ok(whole) if whole > 0 => {
+            let (front, back) = digits.split_at(whole.min(digits.len()));
+            let back = if back.is_empty() { "0" } else { back };
+            format!("{sign}{front:0<whole$}.{back}")
+        }
+        _ => {
+            let zeros = "0".repeat(power.unsigned_abs() as usize - 1);
+            format!("{sign}0.{zeros}{digits}")
+        }
+    }
 }
 
-/// Rust's shortest form of `x`, or, where another one of this length is equally near, the
-/// one that ends in an even digit: Rust takes the greater one.
-fn even(x: f64, shortest: String, rounded: impl Fn(usize) -> String) -> String {
+/// Rust's shortest form of `x` with an exponent, or, where another one of this length is
+/// equally near, the one that ends in an even digit: Rust takes the greater one.
+fn shortest(x: f64) -> String {
+    let shortest = format!("{x:e}");
     let decimals = shortest.split_once('.').map_or(0, |(_, decimals)| {
         decimals.bytes().take_while(u8::is_ascii_digit).count()
     });
     // Given a length, Rust rounds half to even. Next to a power of two, that can be nearer
     // to the number below.
-    let rounded = rounded(decimals);
+    let rounded = format!("{x:.decimals$e}");
     if rounded.parse() == Ok(x) {
         rounded
     } else {
@@ -85,6 +98,8 @@ mod tests {
             (9.999e-5, "9.999e-05"),
             (1e-5, "1e-05"),
             (5e-324, "5e-324"),
+            (-0.001_25, "-0.00125"),
+            (120.5, "120.5"),
             (f64::MAX, "1.7976931348623157e+308"),
             (0.1 + 0.2, "0.30000000000000004"),
             (12_345_678_901_234_567.0, "1.2345678901234568e+16"),

@@ -132,6 +132,14 @@ impl Lifetime {
         Tick(now.as_nanos().checked_div(self.tick).unwrap_or(0))
     }
 
+    /// The first moment of a tick. Where sessions never end there is one tick only, and
+    /// this is `None`.
+    #[must_use]
+    pub fn start(self, tick: Tick) -> Option<Timestamp> {
+        let start = tick.0.saturating_mul(self.tick);
+        (self.tick > 0).then(|| Timestamp::from_nanos(start))
+    }
+
     /// How often a [`Table`] is worth sweeping: sixteen times in a lifetime. `None` where
     /// sessions never end.
     #[must_use]
@@ -147,7 +155,7 @@ pub struct Tick(u64);
 
 impl Tick {
     /// Whether what was last used in this tick has ended at `now`.
-    fn is_over(self, now: Self) -> bool {
+    pub(crate) fn is_over(self, now: Self) -> bool {
         now.0.saturating_sub(self.0) > LIFETIME_TICKS
     }
 }
@@ -238,6 +246,23 @@ impl Table {
         }
     }
 
+    /// Ends a session before its time; returns whose it was and when it was last used, for
+    /// its owner's [`Ledger::closed`]. `None` where there was no such session.
+    pub fn close(&mut self, id: SessionId, now: Tick) -> Option<(TenantKey, Tick)> {
+        let session = self.sessions.remove(&id)?;
+        (!session.is_over(now)).then(|| (session.tenant, session.used(now)))
+    }
+
+    /// Every live session: its id, whose it is, and when it was last used. In the order of
+    /// ids, which is no order.
+    pub fn live(&self, now: Tick) -> impl Iterator<Item = (SessionId, TenantKey, Tick)> {
+        let live = move |session: &Session| !session.is_over(now);
+        self.sessions
+            .iter()
+            .filter(move |(_, session)| live(session))
+            .map(move |(id, session)| (*id, session.tenant, session.used(now)))
+    }
+
     /// Forgets the sessions that have ended; they do not count even before that.
     pub fn sweep(&mut self, now: Tick) {
         self.sessions.retain(|_, session| !session.is_over(now));
@@ -291,6 +316,16 @@ impl Ledger {
     /// whose clock is ahead of `now`, and its place may be taken.
     #[must_use]
     pub fn used(&mut self, before: Tick, now: Tick) -> bool {
+        let counts = self.closed(before);
+        if counts {
+            self.add(now);
+        }
+        counts
+    }
+
+    /// Counts one session less, which was last used at `before`. Returns false, and does
+    /// nothing, where it does not count any more.
+    pub fn closed(&mut self, before: Tick) -> bool {
         let Some(at) = self.by_tick.iter().position(|(tick, _)| *tick == before) else {
             return false;
         };
@@ -301,7 +336,6 @@ impl Ledger {
                 self.by_tick.remove(at);
             }
         }
-        self.add(now);
         true
     }
 

@@ -19,6 +19,7 @@ mod route;
 use alloc::string::String;
 
 pub use response::{Allow, Body, ContentType, Response, tenant_list};
+pub use route::percent_decoded;
 
 use self::{
     body::{Fields, Refusal},
@@ -94,6 +95,15 @@ impl From<&str> for Method {
     }
 }
 
+/// What a request can ask for that depends on state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// POST /session
+    OpenSession,
+    /// POST /chat
+    Chat,
+}
+
 /// A request that was read, and not answered yet.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -139,6 +149,26 @@ impl<'a> Call<'a> {
         match &self.kind {
             Kind::Fixed(_) | Kind::Refused(_) => None,
             Kind::OpenSession([tenant_id]) | Kind::Chat([tenant_id, _, _]) => Some(tenant_id),
+        }
+    }
+
+    /// What the request asks for; `None` where the answer does not depend on state.
+    #[must_use]
+    pub fn operation(&self) -> Option<Operation> {
+        match &self.kind {
+            Kind::Fixed(_) | Kind::Refused(_) => None,
+            Kind::OpenSession(_) => Some(Operation::OpenSession),
+            Kind::Chat(_) => Some(Operation::Chat),
+        }
+    }
+
+    /// The session that the request names, as text that may be no id; `None` where it
+    /// names none.
+    #[must_use]
+    pub fn session_id(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Chat([_, session_id, _]) => Some(session_id),
+            Kind::Fixed(_) | Kind::Refused(_) | Kind::OpenSession(_) => None,
         }
     }
 

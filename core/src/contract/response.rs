@@ -144,6 +144,12 @@ impl Response {
         }
     }
 
+    /// The body is longer than the runner takes.
+    #[must_use]
+    pub fn body_too_large() -> Self {
+        Self::detail(413, "Request body too large")
+    }
+
     pub(super) fn not_found() -> Self {
         Self::detail(404, "Not Found")
     }
@@ -155,7 +161,15 @@ impl Response {
         }
     }
 
-    pub(super) fn redirect(location: String) -> Self {
+    /// To the same request under another path of this server. Characters of the query that
+    /// do not belong into a URL are percent-encoded.
+    #[must_use]
+    pub fn redirect(path: &str, query: &str) -> Self {
+        let mut location = String::from(path);
+        if !query.is_empty() {
+            location.push('?');
+            push_quoted(&mut location, query);
+        }
         Self {
             content_type: None,
             location: Some(location),
@@ -249,4 +263,18 @@ fn number(before: &str, number: u64) -> String {
 /// Whole seconds, rounded up.
 fn seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// Appends `text` with everything but these characters as `%XX`.
+fn push_quoted(out: &mut String, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"_.-~:/%#?=@[]!$&'()*+,;".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Where a request goes: paths, methods and the slash redirect.
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{borrow::Cow, vec::Vec};
 
 use super::{
     Method,
@@ -95,16 +95,12 @@ fn redirect(path: &[u8], query: &str) -> Option<Response> {
     let known = PATHS
         .iter()
         .find(|(known, _)| last + 1 < path.len() && known.as_bytes() == &path[..=last])?;
-    let mut location = String::from(known.0);
-    if !query.is_empty() {
-        location.push('?');
-        push_quoted(&mut location, query);
-    }
-    Some(Response::redirect(location))
+    Some(Response::redirect(known.0, query))
 }
 
-/// Decodes `%XX` once; other percent signs stay as they are.
-fn percent_decoded(path: &str) -> Cow<'_, [u8]> {
+/// A path as it is compared: `%XX` decoded once; other percent signs stay as they are.
+#[must_use]
+pub fn percent_decoded(path: &str) -> Cow<'_, [u8]> {
     let path = path.as_bytes();
     if !path.contains(&b'%') {
         return Cow::Borrowed(path);
@@ -127,18 +123,4 @@ fn percent_decoded(path: &str) -> Cow<'_, [u8]> {
         }
     }
     Cow::Owned(decoded)
-}
-
-/// Appends `text` with everything but these characters as `%XX`.
-fn push_quoted(out: &mut String, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"_.-~:/%#?=@[]!$&'()*+,;".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
 }

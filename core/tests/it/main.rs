@@ -7,6 +7,7 @@ mod isolation;
 mod json;
 mod limits;
 mod malice;
+mod memory;
 mod native;
 mod openapi;
 mod rules;
