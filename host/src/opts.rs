@@ -15,7 +15,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use crate::{
     engine::EngineKind,
     sandbox::{Isolation, SandboxLimits},
-    server,
+    server::{self, Origin},
 };
 
 /// A multi-tenant chat service: one sandbox for each tenant.
@@ -118,6 +118,21 @@ struct ServeOpts {
     )]
     max_sessions: u32,
 
+    /// Folder of a web page, with an index.html, that is served under /demo/; it is read
+    /// at the start and may have 64MiB
+    #[arg(long, value_name = "DIR", env = "TENANTRY_DEMO")]
+    demo: Option<PathBuf>,
+
+    /// Origin, as scheme://host:port, whose pages may use this server from browsers; null is
+    /// that of files, * is any. May be given several times, or with commas
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "TENANTRY_CORS_ORIGIN",
+        value_delimiter = ','
+    )]
+    cors_origin: Vec<Origin>,
+
     /// Body of a request, at most, up to 256MiB
     #[arg(long, value_name = "SIZE", env = "TENANTRY_MAX_BODY", default_value = "1MiB", value_parser = max_body)]
     max_body: usize,
@@ -200,6 +215,10 @@ pub struct ServeTask {
     pub sandbox: SandboxLimits,
     /// What holds for all tenants.
     pub rules: memory::Settings,
+    /// The folder of a web page to serve.
+    pub demo: Option<PathBuf>,
+    /// Whose pages may read answers; if empty, only those from this server may.
+    pub cors_origins: Vec<Origin>,
     /// How connections and requests are treated.
     pub server: server::Settings,
     /// The log's form.
@@ -284,6 +303,8 @@ impl ServeOpts {
                 lifetime: Lifetime::new(self.session_ttl),
                 max_sessions: self.max_sessions,
             },
+            demo: self.demo,
+            cors_origins: self.cors_origin,
             server: server::Settings {
                 threads,
                 max_body: self.max_body,

@@ -16,7 +16,7 @@ use crate::{
     limits, logging,
     opts::ServeTask,
     sandbox::{Component, SandboxLimits},
-    server::{self, Server},
+    server::{self, Cors, Demo, DemoError, Extras, Server},
     signals,
     state::{MonotonicClock, State},
 };
@@ -42,6 +42,9 @@ pub enum Error {
         /// All of its problems.
         problems: Vec<Problem>,
     },
+    /// The folder of a web page cannot be served.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
     /// The sandboxes cannot be made.
     #[error(
         "the sandboxes cannot be made; --sandboxes (for each of --threads) says how many, the \
@@ -72,7 +75,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreadable { .. } | Self::Invalid { .. } => 2,
+            Self::Unreadable { .. } | Self::Invalid { .. } | Self::Demo(_) => 2,
             Self::Sandbox(_) | Self::Bind { .. } | Self::Serve(_) | Self::Output(_) => 1,
         }
     }
@@ -119,6 +122,19 @@ pub fn check(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     out.write_all(lines.as_bytes()).map_err(Error::Output)
 }
 
+/// What a server has beyond the contract.
+///
+/// # Errors
+/// The folder of a web page cannot be served.
+pub fn extras(task: &ServeTask) -> Result<Extras, Error> {
+    let demo = task.demo.as_deref().map(Demo::read).transpose()?;
+    let origins = &task.cors_origins;
+    Ok(Extras {
+        demo: demo.map(Arc::new),
+        cors: (!origins.is_empty()).then(|| Arc::new(Cors::new(origins))),
+    })
+}
+
 /// Serves until the program is told to stop.
 ///
 /// # Errors
@@ -130,6 +146,7 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
         ..
     } = task;
     let parsed = read_tenants(&task.tenants)?;
+    let extras = extras(&task)?;
     let log = logging::start(task.log, task.log_filter);
     let file = task.tenants.display().to_string();
     for warning in &parsed.warnings {
@@ -157,7 +174,7 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
     };
     let listener = server::bind(task.listen).map_err(no_address)?;
     let address = listener.local_addr().map_err(no_address)?;
-    let server = Server::new(listener, settings, Arc::new(state), component);
+    let server = Server::new(listener, settings, Arc::new(state), component).with_extras(extras);
     signals::stop(server.shutdown()).map_err(Error::Serve)?;
     announce(address).map_err(Error::Output)?;
     tracing::info!(%address, tenants, "listening");

@@ -28,7 +28,7 @@ pub(super) fn work(listener: TcpListener, shared: Arc<Shared>, engine: Engine) -
 async fn serve(listener: TcpListener, shared: Arc<Shared>, engine: Engine) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut worker = Worker {
-        service: Rc::new(Service::new(engine, shared.settings)),
+        service: Rc::new(Service::new(engine, shared.settings, shared.extras.clone())),
         activities: Rc::default(),
         connections: JoinSet::new(),
         shared: &shared,

@@ -2,29 +2,29 @@
 //!
 //! The pages themselves are the contract's; what they load stands under their paths.
 
-use std::io::Read;
+use std::sync::LazyLock;
 
-use bytes::Bytes;
-use flate2::read::GzDecoder;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderValue, header};
 use tenantry_core::contract::Method;
 
-use super::service::Answer;
+use super::{files::File, service::Answer};
 
 struct Asset {
     path: &'static str,
-    content_type: &'static str,
-    /// Compressed by gzip.
-    bytes: &'static [u8],
+    file: LazyLock<File>,
 }
+
+/// A file changes only with the program.
+const CACHE_CONTROL: &str = "public, max-age=3600";
 
 macro_rules! asset {
     ($path:literal, $content_type:literal, $file:literal) => {
         Asset {
             path: $path,
-            content_type: $content_type,
-            bytes: include_bytes!(concat!(env!("OUT_DIR"), "/", $file, ".gz")),
+            file: LazyLock::new(|| {
+                let packed = include_bytes!(concat!(env!("OUT_DIR"), "/", $file, ".gz"));
+                File::packed(packed, $content_type, CACHE_CONTROL)
+            }),
         }
     };
 }
@@ -68,60 +68,5 @@ pub(super) fn answer(method: Method, path: &str, headers: &HeaderMap) -> Option<
         return None;
     }
     let asset = ASSETS.iter().find(|asset| asset.path == path)?;
-    let mut answer = Response::new(Full::default());
-    let out = answer.headers_mut();
-    out.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(asset.content_type),
-    );
-    out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    // The file changes only with the program.
-    out.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=3600"),
-    );
-    let body = if takes_gzip(headers) {
-        out.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        Bytes::from_static(asset.bytes)
-    } else {
-        let mut plain = Vec::new();
-        if GzDecoder::new(asset.bytes).read_to_end(&mut plain).is_err() {
-            // The build script compressed it.
-            *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            return Some(answer);
-        }
-        Bytes::from(plain)
-    };
-    if method == Method::Head {
-        let length = HeaderValue::from(body.len());
-        answer.headers_mut().insert(header::CONTENT_LENGTH, length);
-    } else {
-        *answer.body_mut() = Full::new(body);
-    }
-    Some(answer)
-}
-
-/// Whether the client takes gzip: it names it, or any coding, and not with a quality of
-/// zero. Its own name counts more than `*`.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT_ENCODING);
-    let codings = accepted
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&b| b == b','));
-    let (mut by_name, mut by_any) = (None, None);
-    for coding in codings {
-        let coding = coding.trim_ascii().to_ascii_lowercase();
-        let mut parts = coding.split(|&byte| byte == b';');
-        let name = parts.next().unwrap_or_default().trim_ascii_end();
-        let is_refused = parts.any(|part| {
-            let quality = part.trim_ascii().strip_prefix(b"q=");
-            quality.is_some_and(|quality| quality.iter().all(|byte| matches!(byte, b'0' | b'.')))
-        });
-        match name {
-            b"gzip" | b"x-gzip" => by_name = Some(!is_refused),
-            b"*" => by_any = Some(!is_refused),
-            _ => {}
-        }
-    }
-    by_name.or(by_any).unwrap_or(false)
+    Some(asset.file.answer(method == Method::Head, headers))
 }

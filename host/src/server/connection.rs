@@ -44,8 +44,8 @@ pub(super) async fn serve(
         .max_header_size(settings.max_head)
         .max_buf_size(settings.max_head)
         // An answer is small: copying it behind its head costs less than a second piece to
-        // write.
-        .writev(false);
+        // write. Of a large one, no client that takes it slowly is to keep a copy here.
+        .writev(service.has_large_answers());
     let handler = service_fn(|request| {
         let (service, activity) = (Rc::clone(service), Rc::clone(&activity));
         async move { service.handle(request, &activity).await }

@@ -10,6 +10,9 @@ mod activity;
 mod assets;
 mod body;
 mod connection;
+mod cors;
+mod demo;
+mod files;
 mod linger;
 mod listener;
 mod log;
@@ -19,9 +22,16 @@ mod timed;
 
 use std::{io, net::TcpListener, sync::Arc, thread, time::Duration};
 
+use http::request::Parts;
+use tenantry_core::contract::Method;
 use tokio::sync::Semaphore;
 
-pub use self::{listener::bind, shutdown::Shutdown};
+pub use self::{
+    cors::{Cors, Origin, OriginError},
+    demo::{Demo, DemoError},
+    listener::bind,
+    shutdown::Shutdown,
+};
 use crate::{engine::Engine, sandbox::Component, state::State};
 
 /// How the server treats connections and requests.
@@ -49,10 +59,29 @@ pub struct Settings {
     pub drain: Duration,
 }
 
+/// What a server has beyond the contract. By default it has nothing.
+#[derive(Clone, Default)]
+pub struct Extras {
+    /// A web page under /demo/.
+    pub demo: Option<Arc<Demo>>,
+    /// Whose pages may read answers. Without it, only those from this server may.
+    pub cors: Option<Arc<Cors>>,
+}
+
+impl Extras {
+    /// The answer to a request that the contract does not know.
+    fn answer(&self, method: Method, head: &Parts) -> Option<service::Answer> {
+        let preflight = || self.cors.as_ref()?.preflight(head);
+        let file = || self.demo.as_ref()?.answer(method, head);
+        preflight().or_else(file)
+    }
+}
+
 /// A bound server that does not run yet.
 pub struct Server {
     listener: TcpListener,
     settings: Settings,
+    extras: Extras,
     state: Arc<State>,
     component: Option<Arc<Component>>,
     shutdown: Shutdown,
@@ -61,6 +90,7 @@ pub struct Server {
 /// What the threads of a server share.
 struct Shared {
     settings: Settings,
+    extras: Extras,
     /// One permit for each connection that may be open.
     connections: Arc<Semaphore>,
     shutdown: Shutdown,
@@ -79,10 +109,18 @@ impl Server {
         Self {
             listener,
             settings,
+            extras: Extras::default(),
             state,
             component,
             shutdown: Shutdown::new(),
         }
+    }
+
+    /// The server with these extras.
+    #[must_use]
+    pub fn with_extras(mut self, extras: Extras) -> Self {
+        self.extras = extras;
+        self
     }
 
     /// Stops the server, from wherever.
@@ -99,6 +137,7 @@ impl Server {
         let Self {
             listener,
             settings,
+            extras,
             state,
             component,
             shutdown,
@@ -106,6 +145,7 @@ impl Server {
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared {
             settings,
+            extras,
             connections: Arc::new(Semaphore::new(settings.max_connections)),
             shutdown: shutdown.clone(),
         });

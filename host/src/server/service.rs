@@ -20,7 +20,7 @@ use tenantry_core::{
 };
 
 use super::{
-    Settings,
+    Extras, Settings,
     activity::Activity,
     assets,
     body::{self, Refusal},
@@ -34,11 +34,21 @@ pub(super) type Answer = Response<Full<Bytes>>;
 pub(super) struct Service {
     engine: Engine,
     settings: Settings,
+    extras: Extras,
 }
 
 impl Service {
-    pub(super) fn new(engine: Engine, settings: Settings) -> Self {
-        Self { engine, settings }
+    pub(super) fn new(engine: Engine, settings: Settings, extras: Extras) -> Self {
+        Self {
+            engine,
+            settings,
+            extras,
+        }
+    }
+
+    /// Whether an answer may be far larger than the contract's are.
+    pub(super) fn has_large_answers(&self) -> bool {
+        self.extras.demo.is_some()
     }
 
     /// Answers one request. There always is an answer.
@@ -52,6 +62,9 @@ impl Service {
         let (head, body) = request.into_parts();
         let mut entry = log::Entry::new(&head.method, head.uri.path(), start);
         let mut answer = self.respond(&head, body, activity, &mut entry).await;
+        if let Some(cors) = &self.extras.cors {
+            cors.mark(&head.headers, &mut answer);
+        }
         if activity.was_cut_short() || activity.is_draining() {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);
@@ -69,7 +82,8 @@ impl Service {
         entry: &mut log::Entry<'_>,
     ) -> Answer {
         let method = Method::from(head.method.as_str());
-        if let Some(answer) = assets::answer(method, head.uri.path(), &head.headers) {
+        let own = assets::answer(method, head.uri.path(), &head.headers);
+        if let Some(answer) = own.or_else(|| self.extras.answer(method, head)) {
             body::discard(incoming, &head.headers, activity);
             return answer;
         }
@@ -129,6 +143,12 @@ fn split(mut response: contract::Response) -> (contract::Response, Bytes) {
         Body::TenantList => Bytes::new(),
     };
     (response, body)
+}
+
+/// An answer that the server gives by itself, as HTTP.
+pub(super) fn own(response: contract::Response) -> Answer {
+    let (response, body) = split(response);
+    to_http(&response, body)
 }
 
 /// An answer as HTTP.
@@ -196,10 +216,9 @@ fn internal_error() -> Answer {
 /// What is answered to a body that is not read, or not to its end.
 fn refused(refusal: Refusal) -> Answer {
     let detail = contract::Response::detail;
-    let (response, body) = split(match refusal {
-        Refusal::TooLarge => detail(413, "Request body too large"),
+    own(match refusal {
+        Refusal::TooLarge => contract::Response::body_too_large(),
         Refusal::TooSlow => detail(408, "Request body too slow"),
         Refusal::Broken => detail(400, "There was an error parsing the body"),
-    });
-    to_http(&response, body)
+    })
 }

@@ -4,6 +4,8 @@ mod bodies;
 mod capacity;
 mod connections;
 mod contract;
+mod cors;
+mod demo;
 mod described;
 mod engine;
 mod guests;

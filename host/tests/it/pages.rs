@@ -6,7 +6,7 @@ use flate2::read::GzDecoder;
 use tenantry_conformance::{Exchange, Reply};
 
 use crate::support::{
-    client::{ask, get},
+    client::{ask, get, with_header},
     server::{Served, Setup, Way},
 };
 
@@ -26,13 +26,6 @@ const PAGES: [&str; 3] = ["/docs", "/redoc", "/docs/oauth2-redirect"];
 
 fn start() -> Served {
     Setup::new(Way::Native).start()
-}
-
-fn with_header(mut exchange: Exchange, name: &str, value: &str) -> Exchange {
-    exchange
-        .headers
-        .push((name.to_owned(), value.as_bytes().to_vec()));
-    exchange
 }
 
 fn head(target: &str) -> Exchange {

@@ -23,7 +23,7 @@ use crate::support::{
 
 /// Every flag of `serve` that has a value: a good one, a bad one, and what the message
 /// about the bad one says would be right.
-const FLAGS: [(&str, &str, &str, &str); 22] = [
+const FLAGS: [(&str, &str, &str, &str); 23] = [
     (
         "--listen",
         "127.0.0.1:0",
@@ -50,6 +50,12 @@ const FLAGS: [(&str, &str, &str, &str); 22] = [
     ("--max-reply", "9MiB", "1KiB", "from 64.0 KiB to 1.0 GiB"),
     ("--session-ttl", "1h", "1ms", "0, or at least 10ms"),
     ("--max-sessions", "7", "-7", "from 0 to 4294967295"),
+    (
+        "--cors-origin",
+        "https://a.example,null",
+        "a.example",
+        "scheme://host or scheme://host:port",
+    ),
     ("--max-body", "2MiB", "257MiB", "from 1 B to 256.0 MiB"),
     ("--max-head", "16KiB", "1", "from 8.0 KiB to 1.0 MiB"),
     ("--max-connections", "5", "0", "at least 1"),
@@ -171,17 +177,23 @@ fn the_help_names_each_flag_with_its_variable_and_its_default() {
     assert!(help.contains("a plain number is seconds"), "{help}");
     assert!(help.contains("a plain number is bytes"), "{help}");
     let flags = FLAGS.map(|(flag, ..)| flag);
-    for flag in flags.iter().chain(&["--tenants", "--no-limits"]) {
+    let others = ["--tenants", "--no-limits", "--demo"];
+    for flag in flags.iter().chain(&others) {
         let (_, about) = help
             .split_once(&format!("{flag} "))
             .unwrap_or_else(|| panic!("{flag} is not in the help"));
         let about = about.split(" --").next().unwrap_or_default();
         let env = format!("[env: {}=", env_name(flag));
         assert!(about.contains(&env), "{flag}: {about}");
-        assert!(about.contains("[default: "), "{flag}: {about}");
+        let is_off = ["--demo", "--cors-origin"].contains(flag);
+        assert_eq!(about.contains("[default: "), !is_off, "{flag}: {about}");
     }
     let in_help = help.matches("[env: ").count();
-    assert_eq!(in_help, FLAGS.len() + 2, "a flag that no test knows");
+    assert_eq!(
+        in_help,
+        FLAGS.len() + others.len(),
+        "a flag that no test knows"
+    );
 }
 
 fn parse(args: &[&str], port: Option<&str>) -> ServeTask {
@@ -197,7 +209,7 @@ fn each_flag_sets_what_it_says() {
     let given: Vec<_> = FLAGS
         .iter()
         .map(|(flag, good, ..)| format!("{flag}={good}"))
-        .chain(["--tenants=t.jsonl".to_owned(), "--no-limits".to_owned()])
+        .chain(["--tenants=t.jsonl", "--no-limits", "--demo=page"].map(str::to_owned))
         .collect();
     let task = parse(&given.iter().map(String::as_str).collect::<Vec<_>>(), None);
     let seconds = Duration::from_secs;
@@ -213,6 +225,9 @@ fn each_flag_sets_what_it_says() {
     assert!(!task.rules.limits);
     assert_eq!(task.rules.lifetime, Lifetime::new(seconds(3600)));
     assert_eq!(task.rules.max_sessions, 7);
+    assert_eq!(task.demo, Some(PathBuf::from("page")));
+    let origins = ["https://a.example", "null"].map(|origin| origin.parse().expect("an origin"));
+    assert_eq!(task.cors_origins, origins);
     assert_eq!(task.server.threads, 2);
     assert_eq!(task.server.max_body, 2 << 20);
     assert_eq!(task.server.max_head, 16 << 10);
@@ -242,6 +257,8 @@ fn the_defaults_are_as_documented() {
         Lifetime::new(Duration::from_secs(24 * 60 * 60))
     );
     assert_eq!(task.rules.max_sessions, 1_000_000);
+    assert_eq!(task.demo, None);
+    assert_eq!(task.cors_origins, []);
     assert_eq!(task.server.max_body, 1 << 20);
     assert!(task.server.max_connections > 10_000);
     for (threads, sandboxes) in [("1", 512), ("16", 512), ("64", 128), ("1024", 8)] {

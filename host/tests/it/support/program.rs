@@ -78,6 +78,11 @@ impl Program {
         }
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal, such as `TERM` or `INT`.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")

@@ -6,6 +6,7 @@ use tenantry::{
     GUEST,
     engine::{Engine, EngineKind},
     opts::{self, ServeTask, Task},
+    run,
     sandbox::{Component, Isolation},
     server::{self, Server, Shutdown},
     state::{ManualClock, State},
@@ -107,7 +108,9 @@ impl Setup {
         let listener = server::bind(any_port).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let component = self.component();
-        let server = Server::new(listener, self.task.server, Arc::new(state), component);
+        let extras = run::extras(&self.task).expect("a page that can be served");
+        let server =
+            Server::new(listener, self.task.server, Arc::new(state), component).with_extras(extras);
         Served {
             address,
             clock: self.clock,
