@@ -1,0 +1,5 @@
+const tenantry = require("tenantry");
+
+const { story } = require("./story.mjs");
+
+story(tenantry).then((told) => console.log(JSON.stringify(told)));

@@ -1,0 +1,3 @@
+import { init, Tenantry } from "tenantry/slim";
+
+console.log("{}");

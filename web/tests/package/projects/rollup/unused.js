@@ -1,0 +1,3 @@
+import { Tenantry } from "tenantry";
+
+console.log("{}");

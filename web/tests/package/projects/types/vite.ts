@@ -1,0 +1,4 @@
+import { init } from "tenantry/slim";
+import url from "tenantry/tenantry.wasm?url";
+
+await init(url);
