@@ -12,6 +12,7 @@ use crate::{
     dockerfile::{Stage, stages},
     process::{program, read, root, run},
     served::Served,
+    setup::npm_ci,
     steps::Outcome,
     walk,
 };
@@ -73,15 +74,7 @@ fn lint() -> Result<()> {
     for name in ["package.json", "package-lock.json"] {
         copy(&root().join("xtask/npm").join(name), &tools.join(name))?;
     }
-    let mut npm = program("npm");
-    npm.current_dir(&tools);
-    run(npm.args([
-        "ci",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--silent",
-    ]))?;
+    npm_ci(&tools)?;
     let linter = tools.join("node_modules/dockerfile-utils/bin/dockerfile-utils");
     let mut node = program("node");
     run(node.arg(linter).args(["lint", "deploy/Dockerfile"]))

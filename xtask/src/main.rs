@@ -21,6 +21,7 @@ mod setup;
 mod steps;
 mod tidy;
 mod walk;
+mod web;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -56,6 +57,15 @@ enum Command {
     },
     /// Makes Rust's standard library for WebAssembly available
     Setup,
+    /// Builds the npm package and the page: target/web
+    Web {
+        /// Then takes pictures of the page: target/web/screenshots
+        #[arg(long)]
+        screenshots: bool,
+        /// Then measures the package and the page, in Node and in Chromium
+        #[arg(long)]
+        figures: bool,
+    },
     /// Builds the program that ships, as a static file: target/dist/tenantry
     Dist,
 }
@@ -69,6 +79,10 @@ fn main() -> ExitCode {
         }
         Command::Test { steps, .. } => steps::run(&steps),
         Command::Setup => setup::wasm_target(),
+        Command::Web {
+            screenshots,
+            figures,
+        } => web::run(screenshots, figures),
         Command::Dist => dist::build(),
     };
     match done {

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     io::{BufRead, BufReader},
     net::SocketAddr,
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
 };
 
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     process::{self, program},
-    setup,
+    setup, web,
 };
 
 /// Seconds that an answer may take before something is wrong.
@@ -33,7 +34,27 @@ pub(crate) fn serve(release: bool, args: &[OsString]) -> Result<()> {
     command.args(["--", "serve"]).args(args);
     // The server prints nothing before it listens, and a first build takes minutes.
     eprintln!("building tenantry (a first time takes some minutes), then serving");
+    if std::env::var_os(DEMO).is_none() {
+        match page() {
+            Ok(folder) => {
+                eprintln!("the page is under /demo/ of the address that follows");
+                command.env(DEMO, folder);
+            }
+            Err(error) => eprintln!("serving without the page: {error:#}"),
+        }
+    }
     replace(&mut command)
+}
+
+/// The server's option for the page's folder. On the command line it comes before this.
+const DEMO: &str = "TENANTRY_DEMO";
+
+/// Builds the page; what that prints must not be taken for the server's output.
+fn page() -> Result<PathBuf> {
+    let mut command = program(&std::env::current_exe()?.to_string_lossy());
+    let status = command.arg("web").stdout(std::io::stderr()).status()?;
+    ensure!(status.success(), "`cargo xtask web` failed");
+    Ok(web::folder()?.join("page"))
 }
 
 /// Becomes the program, so that signals reach it.

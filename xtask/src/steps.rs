@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::{cargo, container, deny, setup, tidy, walk};
+use crate::{cargo, container, deny, setup, tidy, walk, web};
 
 /// How a step ended that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,31 @@ const STEPS: &[Step] = &[
         cargo::test,
     ),
     step("doc", "the documentation of the code", cargo::doc),
+    step(
+        "web",
+        "the npm package and the page: types, sizes, pure functions",
+        web::tests::built,
+    ),
+    step(
+        "api",
+        "what the npm package does, whatever it is called with",
+        web::tests::api,
+    ),
+    step(
+        "package",
+        "the packed npm package in bundlers and runtimes",
+        web::tests::package,
+    ),
+    step(
+        "runtimes",
+        "the recorded exchanges wherever the npm package runs",
+        web::tests::runtimes,
+    ),
+    step(
+        "browser",
+        "the page in real browsers, by clicks",
+        web::tests::browser,
+    ),
     step("serve", "`cargo xtask serve` as a user runs it", walk::step),
     step(
         "container",

@@ -16,6 +16,11 @@ pub(crate) fn step() -> Result<Outcome> {
     command.args(["xtask", "serve", "--listen", "127.0.0.1:0"]);
     let server = Served::start(command.env_remove("PORT"))?;
     walk(&server)?;
+    let page = server.get("/demo/")?;
+    ensure!(
+        page.status == 200 && page.body.contains("<title>Tenantry"),
+        "the page is not under /demo/: {page:?}"
+    );
     server.stop()?;
     Ok(Outcome::Passed)
 }

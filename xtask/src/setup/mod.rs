@@ -1,5 +1,6 @@
 //! What the project needs beside Rust: added here, or asked for in one line.
 
+mod node;
 mod programs;
 mod source;
 
@@ -10,7 +11,10 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-pub(crate) use self::programs::programs;
+pub(crate) use self::{
+    node::npm_ci,
+    programs::{chromium, firefox, programs},
+};
 use crate::{
     cargo::Workspace,
     process::{cargo, output, program, read, reason},

@@ -14,11 +14,44 @@ const OF_THE_README: [&str; 3] = ["bash", "curl", "jq"];
 /// # Errors
 /// One is missing, and can't be installed: says which, and why.
 pub(crate) fn programs() -> Result<()> {
-    install(&OF_THE_README, || {
-        let mut apt = program("apt-get");
-        apt.arg("-qq").env("DEBIAN_FRONTEND", "noninteractive");
-        apt
-    })
+    install(&OF_THE_README, apt_get)
+}
+
+/// Makes sure that there is a Chromium; `CHROMIUM` in the environment names one.
+///
+/// # Errors
+/// There is none, and none can be installed.
+pub(crate) fn chromium() -> Result<()> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    one_of("CHROMIUM", &names, "chromium", apt_get)
+}
+
+/// Makes sure that there is a Firefox; `FIREFOX` in the environment names one.
+///
+/// # Errors
+/// There is none, and none can be installed.
+pub(crate) fn firefox() -> Result<()> {
+    one_of(
+        "FIREFOX",
+        &["firefox", "firefox-esr"],
+        "firefox-esr",
+        apt_get,
+    )
+}
+
+/// Installs a package unless one of its programs is there, or the variable names one.
+fn one_of(variable: &str, names: &[&str], package: &str, apt: impl Fn() -> Command) -> Result<()> {
+    if std::env::var_os(variable).is_some() || names.iter().any(is_there) {
+        return Ok(());
+    }
+    let another_way = || format!("{package} can't be installed; {variable} may name one");
+    install(&[package], apt).with_context(another_way)
+}
+
+fn apt_get() -> Command {
+    let mut apt = program("apt-get");
+    apt.arg("-qq").env("DEBIAN_FRONTEND", "noninteractive");
+    apt
 }
 
 fn install(names: &[&str], apt: impl Fn() -> Command) -> Result<()> {
@@ -33,11 +66,11 @@ fn install(names: &[&str], apt: impl Fn() -> Command) -> Result<()> {
     read(apt().arg("update")).with_context(ask)?;
     let args = ["install", "--yes", "--no-install-recommends"];
     read(apt().args(args).args(&missing)).with_context(ask)?;
-    ensure!(missing.iter().all(|name| is_there(name)), ask());
+    ensure!(missing.iter().all(is_there), ask());
     Ok(())
 }
 
-fn is_there(name: &str) -> bool {
+fn is_there(name: &&str) -> bool {
     let version = output(program(name).arg("--version"));
     version.is_ok_and(|version| version.status.success())
 }
@@ -50,6 +83,19 @@ mod tests {
     fn what_is_there_is_left_alone() {
         let no_installer = || program("tenantry-no-such-program");
         install(&["cargo", "rustc"], no_installer).expect("what runs this test");
+    }
+
+    #[test]
+    fn one_program_of_several_is_enough() {
+        let names = ["tenantry-no-such-program", "cargo"];
+        let no_installer = || program("tenantry-no-such-program");
+        one_of("TENANTRY_NO_VARIABLE", &names, "none", no_installer).expect("there is cargo");
+        let error = one_of("TENANTRY_NO_VARIABLE", &names[..1], "none", no_installer);
+        let error = format!("{:#}", error.expect_err("there is none"));
+        assert!(error.starts_with(
+            "none can't be installed; TENANTRY_NO_VARIABLE may name one: the tests need none"
+        ));
+        one_of("PATH", &names[..1], "none", no_installer).expect("the variable names one");
     }
 
     #[test]

@@ -25,7 +25,8 @@ const FOREIGN: &[&str] = &[".git", "node_modules", "target"];
 
 /// Endings of the files that are read.
 const TEXT: &[&str] = &[
-    "css", "html", "js", "jsonl", "md", "mjs", "rs", "sh", "toml", "ts", "wit", "yaml", "yml",
+    "css", "html", "js", "jsonl", "md", "mjs", "rs", "sh", "toml", "ts", "tsx", "wit", "yaml",
+    "yml",
 ];
 
 /// A file of the repository.
