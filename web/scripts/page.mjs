@@ -9,7 +9,6 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { brotliCompressSync, gzipSync } from "node:zlib";
 
 import { build } from "esbuild";
 
@@ -53,13 +52,7 @@ async function main(packed, out) {
   for (const [name, content] of files) await writeFile(join(folder, name), content);
   const single = singleFileOf(page);
   await writeFile(join(out, "tenantry.html"), single);
-
-  const wasmName = [...files.keys()].find((name) => name.endsWith(".wasm"));
-  report([
-    [`page/${wasmName}`, [wasm]],
-    ["page (first load)", [...files.values()]],
-    ["tenantry.html", [single]],
-  ]);
+  console.log(`page: ${folder}`);
 }
 
 /** The file that an entry of a package's `exports` is for browsers. */
@@ -153,21 +146,4 @@ function filled(template, version, wasm, parts) {
 
 function sha256(content) {
   return createHash("sha256").update(content).digest("hex");
-}
-
-/** Sizes, as they are on disk and as hosts send them. */
-function report(rows) {
-  const kb = (bytes) => `${(bytes / 1000).toFixed(1)} kB`.padStart(10);
-  const sum = (parts, size) => parts.reduce((total, part) => total + size(Buffer.from(part)), 0);
-  console.log(
-    `${"".padEnd(32)}${"raw".padStart(10)}${"gzip".padStart(10)}${"brotli".padStart(10)}`,
-  );
-  for (const [name, parts] of rows) {
-    const sizes = [
-      (part) => part.length,
-      (part) => gzipSync(part, { level: 9 }).length,
-      (part) => brotliCompressSync(part).length,
-    ];
-    console.log(name.padEnd(32) + sizes.map((size) => kb(sum(parts, size))).join(""));
-  }
 }

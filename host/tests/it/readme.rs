@@ -1,7 +1,8 @@
 //! README.md: its commands are run, and their answers are compared with those it shows.
 //!
 //! In a block of the kind `console`, a line that starts with `$ ` is a command, lines that
-//! start with two blanks behind it belong to it, and all others are what it prints.
+//! start with two blanks behind it belong to it, and all others are what it prints. Programs,
+//! of the kind `js`, are run by `web/tests/package/readme.test.mjs`.
 
 use std::{
     collections::BTreeSet,
@@ -45,7 +46,7 @@ fn steps(text: &str) -> Vec<Step> {
     for block in text.split("\n```").skip(1).step_by(2) {
         let (kind, block) = block.split_once('\n').unwrap_or_default();
         assert!(
-            ["console", "mermaid"].contains(&kind),
+            ["console", "js", "mermaid"].contains(&kind),
             "a block of kind {kind:?}, which is not run"
         );
         if kind != "console" {

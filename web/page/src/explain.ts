@@ -26,7 +26,7 @@ export function reason(answer: Answer, tenant: string, owner?: string): string |
         ? `${tenant} has as many sessions as its row allows.`
         : `${tenant} has used up its chats of the last 10 seconds. Refusals cost nothing, and other tenants go on.`;
     case 503:
-      return "A store that this needs is out of reach; the answer says when to come back.";
+      return "What keeps sessions is full or out of reach: a store of the server, or the storage of this browser. Nothing has changed.";
     default:
       return answer.status >= 500 ? "The server's fault: its log has the reason." : undefined;
   }

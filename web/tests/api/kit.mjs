@@ -1,15 +1,14 @@
 // What the tests of the npm package have in common.
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const built = new URL("../../../target/web/package/dist/index.js", import.meta.url);
-const { TENANTRY_PACKAGE } = process.env;
+import { out } from "../support/built.mjs";
 
-/** The built package's address. */
-export const packageUrl = TENANTRY_PACKAGE ? pathToFileURL(TENANTRY_PACKAGE) : built;
+const built = pathToFileURL(join(out, "package/dist/index.js"));
 
-export const { Tenantry, TenantryError, version } = await import(packageUrl.href);
+export const { Tenantry, TenantryError, version } = await import(built.href);
 
 /** Acme may chat three times in 10 seconds, globex has no limit, tiny may have two sessions. */
 export const TENANTS = `{"id":"acme","name":"Acme Corp","welcome":"Howdy!","limits":{"chat_per_10s":3}}

@@ -62,6 +62,41 @@ scene(
   },
 );
 
+everywhere("what a full storage can't keep is refused, and what is there goes on", {}, async ({ page }) => {
+  await openSession(page, ACME);
+  await page.evaluate(() => {
+    Storage.prototype.setItem = () => {
+      throw new DOMException("full", "QuotaExceededError");
+    };
+  });
+  await button(page, `Open a session with ${GLOBEX}`).click();
+  await hears(page, GLOBEX, "503");
+  await hears(page, GLOBEX, "full or out of reach");
+  await page.reload();
+  await button(page, `Open a session with ${GLOBEX}`).waitFor();
+  await say(page, ACME, "hello");
+  await hears(page, ACME, "olleh");
+});
+
+scene("what something else wrote over costs one session, and reset mends it", {}, async ({ page }) => {
+  const session = await openSession(page, ACME);
+  await openSession(page, GLOBEX);
+  await page.evaluate((id) => {
+    localStorage.setItem(`tenantry:session:${id}`, "?");
+    localStorage.setItem("tenantry-page:draft", "\u0000 no tenants");
+    localStorage.setItem("tenantry-page:place", "?");
+  }, session);
+  await page.reload();
+  await say(page, ACME, "hello");
+  await hears(page, ACME, "503");
+  await say(page, GLOBEX, "hello");
+  await hears(page, GLOBEX, "HELLO");
+  await button(page, "Reset").click();
+  await openSession(page, ACME);
+  await say(page, ACME, "hello");
+  await hears(page, ACME, "olleh");
+});
+
 everywhere("the footer has the version, and the hash of the module", {}, async ({ page }) => {
   const name = readdirSync(join(out, "page")).find((file) => file.endsWith(".wasm"));
   const hash = createHash("sha256").update(readFileSync(join(out, "page", name))).digest("hex");

@@ -16,16 +16,11 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { out, workspace } from "../support/built.mjs";
+
 const here = path.dirname(fileURLToPath(import.meta.url));
 const tests = path.dirname(here);
 
-/** The root of the repository. */
-export const root = path.resolve(here, "../../..");
-
-const out = path.resolve(
-  process.env.TENANTRY_WEB ??
-    path.join(process.env.CARGO_TARGET_DIR ?? path.join(root, "target"), "web"),
-);
 const projects = path.join(out, "projects");
 
 /** Where the tools of web/tests are installed. */
@@ -33,7 +28,7 @@ export const modules = path.join(tests, "node_modules");
 
 /** The workspace's version, which is the package's. */
 export const version = await (async () => {
-  const manifest = await fs.readFile(path.join(root, "Cargo.toml"), "utf8");
+  const manifest = await fs.readFile(path.join(workspace, "Cargo.toml"), "utf8");
   const found = /^\[workspace\.package\][^[]*?^version = "([^"]+)"/ms.exec(manifest);
   assert.ok(found, "Cargo.toml has no [workspace.package] version");
   return found[1];

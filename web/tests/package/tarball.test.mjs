@@ -7,7 +7,8 @@ import { before, describe, it } from "node:test";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 
-import { files, project, root, run, tarball, tool, version } from "./harness.mjs";
+import { workspace } from "../support/built.mjs";
+import { files, project, run, tarball, tool, version } from "./harness.mjs";
 
 /** The files that a module of the package imports; those of types import types. */
 function imports(file, code) {
@@ -46,9 +47,9 @@ describe("the tarball", () => {
 
   it("has the licence and the address of the repository", async () => {
     for (const license of ["LICENSE-APACHE", "LICENSE-MIT"]) {
-      assert.equal(await read(license), await fs.readFile(path.join(root, license), "utf8"));
+      assert.equal(await read(license), await fs.readFile(path.join(workspace, license), "utf8"));
     }
-    const cargo = await fs.readFile(path.join(root, "Cargo.toml"), "utf8");
+    const cargo = await fs.readFile(path.join(workspace, "Cargo.toml"), "utf8");
     assert.equal(manifest.license, /^license = "([^"]+)"/m.exec(cargo)[1]);
     const repository = /^repository = "([^"]+)"/m.exec(cargo)?.[1];
     assert.equal(manifest.repository?.url, repository && `git+${repository}.git`);
@@ -95,7 +96,7 @@ describe("the tarball", () => {
   });
 
   it("does not tell where it was built", async () => {
-    const folders = [`${root}/`, `${os.homedir()}/`, ".cargo/"];
+    const folders = [`${workspace}/`, `${os.homedir()}/`, ".cargo/"];
     for (const file of await files(dir)) {
       const text = await fs.readFile(path.join(dir, file), "latin1");
       const found = folders.filter((folder) => text.includes(folder));

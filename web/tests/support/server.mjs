@@ -2,10 +2,10 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-export const workspace = resolve(import.meta.dirname, "../../..");
+import { workspace } from "./built.mjs";
 
 /** The tenants that a clone of the project has. */
 export const TENANTS = join(workspace, "tenants.jsonl");

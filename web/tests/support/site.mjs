@@ -2,16 +2,14 @@
 // on anything that the page complains about or asks of others.
 
 import assert from "node:assert/strict";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
+import { out } from "./built.mjs";
 import { launchChromium } from "./chromium.mjs";
-import { startServer, workspace } from "./server.mjs";
+import { startServer } from "./server.mjs";
 import { serveStatic } from "./static.mjs";
-
-/** What `cargo xtask web` builds. */
-export const out = resolve(process.env.TENANTRY_WEB ?? join(workspace, "target/web"));
 
 /** How long anything may take before a test gives up. */
 const PATIENCE_MS = 15_000;
@@ -19,25 +17,26 @@ const PATIENCE_MS = 15_000;
 /** Where a static host may well have the page. */
 export const DEEP = "/some/deep/path/";
 
-/** Starts a browser and the places that have the page; the test file's end stops them. */
-export async function startSite() {
-  const stops = [];
-  after(async () => {
-    for (const stop of stops.reverse()) await stop();
-  });
+/** Starts the places that have the page; the test file's end stops them. */
+export async function startPlaces() {
   const folder = join(out, "page");
   const host = await serveStatic({ [DEEP]: folder });
-  stops.push(host.stop);
+  after(host.stop);
   const server = await startServer("--demo", folder, "--cors-origin", `${host.origin},null`);
-  stops.push(server.stop);
-  const browser = await launchChromium();
-  stops.push(() => browser.close());
-
+  after(server.stop);
   const places = {
     folder: { name: "folder on a static host", url: host.origin + DEEP },
     file: { name: "single file from disk", url: pathToFileURL(join(out, "tenantry.html")).href },
     demo: { name: "server's own page", url: `${server.origin}/demo/` },
   };
+  return { host, server, places };
+}
+
+/** Starts the places, and Chromium; the test file's end stops them. */
+export async function startSite() {
+  const { host, server, places } = await startPlaces();
+  const browser = await launchChromium();
+  after(() => browser.close());
 
   /**
    * A test with a page that is open. Options: `place`, by default the folder; `context` for the
