@@ -28,7 +28,7 @@ export function Chart({
     .filter(({ tenants, index }) => index > 0 && samples[index - 1]?.tenants !== tenants);
   const last = samples.at(-1);
   const range = `${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)} µs`;
-  const name = `Time of a chat over ${samples.length} samples: median ${median.toFixed(1)} µs, from ${range}, with ${last?.tenants ?? 0} tenants at the end`;
+  const name = `Time of a chat over ${samples.length} samples: median ${median.toFixed(1)} µs, from ${range}, with ${(last?.tenants ?? 0).toLocaleString("en")} tenants at the end`;
   return (
     <figure class="chart">
       <svg

@@ -5,8 +5,9 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
+import { out } from "../support/built.mjs";
 import { ACME, attempt, button, GLOBEX, hears, openSession } from "../support/person.mjs";
-import { out, startSite } from "../support/site.mjs";
+import { startSite } from "../support/site.mjs";
 
 const { scene } = await startSite();
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

@@ -5,8 +5,9 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { out } from "../support/built.mjs";
 import { ACME, button, GLOBEX, hears, left, openSession, say, sessionOf, toast } from "../support/person.mjs";
-import { out, startSite, until } from "../support/site.mjs";
+import { startSite, until } from "../support/site.mjs";
 
 const { scene, everywhere } = await startSite();
 

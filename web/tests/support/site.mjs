@@ -40,8 +40,8 @@ export async function startSite() {
 
   /**
    * A test with a page that is open. Options: `place`, by default the folder; `context` for the
-   * browser; `before(page)` to prepare it; `origins` that may be asked, too; `expected`
-   * complaints, each of which must come.
+   * browser; `before(page)` to prepare it; `origins` of servers that may be asked, too;
+   * `expected` complaints, each of which must come.
    */
   function scene(name, options, body) {
     const { place = places.folder, context: settings = {}, origins = [], expected = [] } = options;
@@ -82,9 +82,12 @@ export async function startSite() {
 async function listen(context, place, origins) {
   const complaints = [];
   context.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) {
-      complaints.push(`${message.type()}: ${message.text()} ${message.location().url}`);
-    }
+    if (!["error", "warning"].includes(message.type())) return;
+    const { url } = message.location();
+    // What a server refuses, Chromium calls an error.
+    const refused = /^Failed to load resource: the server responded with a status of 4/;
+    if (refused.test(message.text()) && origins.includes(new URL(url).origin)) return;
+    complaints.push(`${message.type()}: ${message.text()} ${url}`);
   });
   context.on("weberror", (error) => complaints.push(`page error: ${error.error().stack}`));
   context.on("request", (request) => {
