@@ -9,6 +9,8 @@
 
 use alloc::{format, string::String};
 
+use lexical_parse_float::FromLexical as _;
+
 /// Whether `str.strip()` removes this character: Python's `str.isspace()`.
 ///
 /// Rule: bidirectional type WS, B or S, or category Zs (`Objects/unicodectype.c`). That
@@ -22,6 +24,12 @@ pub fn is_space(c: char) -> bool {
 #[must_use]
 pub fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
+}
+
+/// `float(str)` of a number as JSON has them: the nearest one, and of two that are equally
+/// near the even one (`Python/dtoa.c`). Beyond the largest it is infinite.
+pub(crate) fn float(text: &str) -> Option<f64> {
+    f64::from_lexical(text.as_bytes()).ok()
 }
 
 /// `repr(float)` of a finite number, as JSON written by Python shows it.
@@ -69,7 +77,7 @@ fn shortest(x: f64) -> String {
     // Given a length, Rust rounds half to even. Next to a power of two, that can be nearer
     // to the number below.
     let rounded = format!("{x:.decimals$e}");
-    if rounded.parse() == Ok(x) {
+    if float(&rounded) == Some(x) {
         rounded
     } else {
         shortest
@@ -105,6 +113,46 @@ mod tests {
             (12_345_678_901_234_567.0, "1.2345678901234568e+16"),
         ] {
             assert_eq!(float_repr(x), expected);
+        }
+    }
+
+    #[test]
+    fn the_nearest_float_is_read() {
+        let halfway = "9007199254740993";
+        let texts = [
+            "0.0",
+            "-0.0",
+            "1E5",
+            "-1e-7",
+            "0.1",
+            "1e22",
+            "1e23",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "123456789012345678901234567890e-10",
+            "2.2250738585072014e-308",
+            "5e-324",
+            "2.4703282292062327e-324",
+            "2.4703282292062328e-324",
+            "1.7976931348623157e308",
+            "1.7976931348623158e308",
+            "1.7976931348623159e308",
+            "1e99999999999999999999",
+            "1e-99999999999999999999",
+            "0e99999999999999999999",
+        ];
+        let long = [
+            format!("{halfway}.0"),
+            format!("{halfway}.{}1", "0".repeat(2_000)),
+            format!("{halfway}e{:0400}", 3),
+            format!("0.{}1e500", "0".repeat(499)),
+            format!("{}e-1000", "7".repeat(1_300)),
+        ];
+        for text in texts.into_iter().chain(long.iter().map(String::as_str)) {
+            let expected: f64 = text.parse().expect(text);
+            let read = float(text).map(f64::to_bits);
+            assert_eq!(read, Some(expected.to_bits()), "{text}");
         }
     }
 

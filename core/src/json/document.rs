@@ -263,8 +263,8 @@ impl<'a, 'd> Value<'a, 'd> {
 
 fn push_number(out: &mut Vec<u8>, text: &str) {
     let is_float = text.contains(['.', 'e', 'E']);
-    match text.parse() {
-        Ok(x) if is_float => out.extend_from_slice(python::float_repr(x).as_bytes()),
+    match is_float.then(|| python::float(text)).flatten() {
+        Some(x) => out.extend_from_slice(python::float_repr(x).as_bytes()),
         _ if text == "-0" => out.push(b'0'),
         _ => out.extend_from_slice(text.as_bytes()),
     }

@@ -9,6 +9,7 @@
 use alloc::vec::Vec;
 
 use super::{MAX_DEPTH, MAX_INTEGER_DIGITS, special_at};
+use crate::python;
 
 /// Why a text is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -334,7 +335,7 @@ impl Scanner<'_> {
         let is_float = self.fraction() | self.exponent();
         if is_float {
             let text = core::str::from_utf8(&self.text[start..self.at]).unwrap_or_default();
-            if !text.parse().is_ok_and(f64::is_finite) {
+            if !python::float(text).is_some_and(f64::is_finite) {
                 self.note(EXPECTING_VALUE, start);
             }
         } else if integer_digits > MAX_INTEGER_DIGITS {

@@ -299,7 +299,7 @@ function Composer({
         ref={input}
         type="text"
         aria-label={`Message to ${name}`}
-        placeholder={`Message to ${name}`}
+        placeholder="Message"
         autocomplete="off"
         enterKeyHint="send"
         value={message.value}

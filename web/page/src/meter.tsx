@@ -44,7 +44,7 @@ export function Limit({ id, name, row }: { id: string; name: string; row: number
       </div>
       <div class={spent ? "limit spent" : "limit"}>
         <p aria-hidden="true">
-          {spent && known.moreInMs !== undefined ? "Spent. Next in" : words(known)}
+          {spent && known.moreInMs !== undefined ? "Spent for" : words(known)}
         </p>
         {spent && known.moreInMs !== undefined && (
           <p class="countdown" role="timer" aria-label={`Until ${name} may chat again`}>
