@@ -165,6 +165,13 @@ impl Engine {
         self.last.body().to_vec()
     }
 
+    /// The body as text, which it always is.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(self.last.body()).into_owned()
+    }
+
     /// Whether the answer leaves the body out: it is one to HEAD.
     #[wasm_bindgen(getter, js_name = headOnly)]
     #[must_use]

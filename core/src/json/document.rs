@@ -1,6 +1,6 @@
 //! A scanned JSON text: looking values up, and writing them again.
 
-use alloc::{borrow::Cow, collections::BTreeMap, string::String, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 
 use super::scan::{Error, Node, scan};
 use super::write::push_string;
@@ -198,46 +198,33 @@ impl<'a, 'd> Value<'a, 'd> {
     #[must_use]
     pub fn echo(self, max_bytes: usize) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        (self.echo_into(&mut out, max_bytes) && out.len() <= max_bytes).then_some(out)
-    }
-
-    /// Whether it fits; stops soon after it does not.
-    fn echo_into(self, out: &mut Vec<u8>, max_bytes: usize) -> bool {
-        match self.first_byte() {
-            b'"' => push_string(out, &*self.as_str().unwrap_or_default()),
-            b'[' => {
-                out.push(b'[');
-                for (n, value) in self.inside().enumerate() {
-                    if n > 0 {
-                        out.push(b',');
-                    }
-                    if !value.echo_into(out, max_bytes) {
-                        return false;
-                    }
+        // Containers that are not closed yet. Kept here and not by recursion: a caller's
+        // stack may be all but used up.
+        let mut open: Vec<Open<'a, 'd>> = Vec::new();
+        let mut value = self;
+        loop {
+            match value.first_byte() {
+                b'"' => push_string(&mut out, &*value.as_str().unwrap_or_default()),
+                bracket @ (b'[' | b'{') => {
+                    out.push(bracket);
+                    open.push(Open::new(value, max_bytes)?);
                 }
-                out.push(b']');
+                b'n' | b't' | b'f' => out.extend_from_slice(value.scalar().as_bytes()),
+                _ => push_number(&mut out, value.scalar()),
             }
-            b'{' => {
-                let Some(members) = self.merged_members(max_bytes) else {
-                    return false;
+            value = loop {
+                if out.len() > max_bytes {
+                    return None;
+                }
+                let Some(container) = open.last_mut() else {
+                    return Some(out);
                 };
-                out.push(b'{');
-                for (n, (name, value)) in members.iter().enumerate() {
-                    if n > 0 {
-                        out.push(b',');
-                    }
-                    push_string(out, &**name);
-                    out.push(b':');
-                    if !value.echo_into(out, max_bytes) {
-                        return false;
-                    }
+                if let Some(value) = container.next(&mut out) {
+                    break value;
                 }
-                out.push(b'}');
-            }
-            b'n' | b't' | b'f' => out.extend_from_slice(self.scalar().as_bytes()),
-            _ => push_number(out, self.scalar()),
+                open.pop();
+            };
         }
-        out.len() <= max_bytes
     }
 
     /// An object's members as a Python dict would hold them; `None` where there are too
@@ -258,6 +245,49 @@ impl<'a, 'd> Value<'a, 'd> {
             merged.push((name, value));
         }
         Some(merged)
+    }
+}
+
+/// A container that is being written: what is still to come of it.
+struct Open<'a, 'd> {
+    rest: Box<dyn Iterator<Item = (Option<Cow<'a, str>>, Value<'a, 'd>)> + 'd>,
+    /// What stands in front of what comes next, if anything does.
+    comma: &'static [u8],
+    end: u8,
+}
+
+impl<'a: 'd, 'd> Open<'a, 'd> {
+    /// `None` where it is an object of more members than can be written in `max_bytes`.
+    fn new(container: Value<'a, 'd>, max_bytes: usize) -> Option<Self> {
+        let (rest, end): (Box<dyn Iterator<Item = _> + 'd>, _) = if container.is_object() {
+            let members = container.merged_members(max_bytes)?.into_iter();
+            (
+                Box::new(members.map(|(name, value)| (Some(name), value))),
+                b'}',
+            )
+        } else {
+            (
+                Box::new(container.inside().map(|value| (None, value))),
+                b']',
+            )
+        };
+        let comma = b"";
+        Some(Self { rest, comma, end })
+    }
+
+    /// Writes what stands in front of the next value, and returns that; behind the last one,
+    /// writes the end.
+    fn next(&mut self, out: &mut Vec<u8>) -> Option<Value<'a, 'd>> {
+        let Some((name, value)) = self.rest.next() else {
+            out.push(self.end);
+            return None;
+        };
+        out.extend_from_slice(core::mem::replace(&mut self.comma, b","));
+        if let Some(name) = name {
+            push_string(out, &*name);
+            out.push(b':');
+        }
+        Some(value)
     }
 }
 

@@ -124,8 +124,7 @@ export function codeOf(status: number, detail: string | readonly ValidationItem[
 }
 
 /** @internal What an error's body says. */
-export function detailOf(body: Uint8Array<ArrayBuffer>): string | readonly ValidationItem[] {
-  const text = new TextDecoder().decode(body);
+export function detailOf(text: string): string | readonly ValidationItem[] {
   if (!text.startsWith("{")) return text;
   return (JSON.parse(text) as { detail: string | ValidationItem[] }).detail;
 }

@@ -36,8 +36,9 @@ export function rawRequest(request: HttpRequest, maxBytes: number): RawRequest {
 
 /** A POST of texts as members of a JSON object. */
 export function jsonRequest(target: string, members: Readonly<Record<string, string>>): RawRequest {
-  // Without a prototype, on which somebody may have put a `toJSON`.
-  const text = JSON.stringify({ __proto__: null, ...members });
+  // Not as an object: on its prototype somebody may have put a `toJSON`.
+  const pairs = Object.entries(members).map(([name, value]) => `"${name}":${JSON.stringify(value)}`);
+  const text = `{${pairs.join(",")}}`;
   return { method: "POST", target, contentType: undefined, body: encoder.encode(text) };
 }
 

@@ -52,9 +52,10 @@ async function compiled(source: Awaited<WasmSource>): Promise<CompiledModule> {
   return WebAssembly.compile(await given.arrayBuffer());
 }
 
-/** @internal The engine's class, once it is there. */
+/** @internal The engine's class, once it is there; throws what {@link checkStack} throws. */
 export function engineClass(): typeof Engine {
   output();
+  checkStack();
   return Engine;
 }
 
@@ -63,8 +64,8 @@ export function memoryBytes(): number {
   return output().memory.buffer.byteLength;
 }
 
-/** Arguments that take 64 KiB of the stack: more than any call of the engine does. */
-const ROOM: readonly undefined[] = new Array<undefined>(8192).fill(undefined);
+/** Arguments that take 16 KiB of the stack: four times what any call of the engine does. */
+const ROOM: readonly undefined[] = new Array<undefined>(2048).fill(undefined);
 
 function nothing(): void {}
 

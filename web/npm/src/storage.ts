@@ -98,8 +98,8 @@ export class Mirror {
   }
 
   /** Writes what an answer has changed. Where that fails, the change is undone. */
-  after(answer: Answer, now: number): void {
-    const { operation, status, tenantId, sessionId } = answer;
+  after({ status, limit, subject }: Answer<unknown>, now: number): void {
+    const { operation, tenantId, sessionId } = subject ?? {};
     if (tenantId === undefined || sessionId === undefined) return;
     if (operation === "session" && status === 200) {
       guarded(
@@ -107,7 +107,7 @@ export class Mirror {
         () => this.#engine.close(sessionId, now),
       );
     } else if (operation === "chat" && (status === 200 || status === 429)) {
-      const isCounted = status === 200 && answer.limit !== undefined;
+      const isCounted = status === 200 && limit !== undefined;
       guarded(
         () => {
           this.#touch(sessionId, tenantId, now);

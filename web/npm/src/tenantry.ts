@@ -1,12 +1,15 @@
-import { type Answer, type Subject, answerOf, responseOf, subjectOf } from "./answer.js";
 import {
-  TenantryError,
-  UNKNOWN_TENANT,
-  codeOf,
-  detailOf,
-  invalidArgument,
-  invalidTenants,
-} from "./errors.js";
+  type Answer,
+  type Subject,
+  type Take,
+  answerOf,
+  eventOf,
+  http,
+  refusalOf,
+  subjectOf,
+  text,
+} from "./answer.js";
+import { TenantryError, UNKNOWN_TENANT, invalidArgument, invalidTenants } from "./errors.js";
 import type { Engine, EngineProblem } from "./glue.js";
 import {
   type RawRequest,
@@ -242,7 +245,7 @@ export class Tenantry {
    */
   handle(request: HttpRequest): HttpResponse {
     const raw = rawRequest(request, this.#settings.maxBodyBytes);
-    return responseOf(this.#answer(raw).answer);
+    return this.#answer(raw, http).value;
   }
 
   /**
@@ -258,7 +261,7 @@ export class Tenantry {
     const Class = engineClass();
     const wantsBody = (method: string, target: string) => Class.wantsBody(method, target);
     const raw = await fromStandard(request, wantsBody, this.#settings.maxBodyBytes);
-    return toStandard(responseOf(this.#answer(raw).answer), request.method);
+    return toStandard(this.#answer(raw, http).value, request.method);
   }
 
   /**
@@ -351,7 +354,7 @@ export class Tenantry {
   }
 
   /** Posts JSON; throws what is no success. */
-  #post(target: string, members: Readonly<Record<string, string>>): Answer {
+  #post(target: string, members: Readonly<Record<string, string>>): Answer<string> {
     const values: unknown[] = Object.values(members);
     if (!values.every((value) => typeof value === "string")) {
       throw invalidArgument("tenantId, sessionId and message must be strings");
@@ -359,19 +362,19 @@ export class Tenantry {
     const length = values.reduce((sum, value) => sum + value.length, 0);
     // It is not written as JSON then: it might be longer than a string can be.
     const isLong = length > this.#settings.maxBodyBytes;
-    const { answer, failure } = isLong
-      ? this.#tooLarge()
-      : this.#answer(jsonRequest(target, members));
-    if (failure) throw failure;
+    const answer = isLong
+      ? this.#tooLarge(text)
+      : this.#answer(jsonRequest(target, members), text);
+    if (answer.status >= 400) throw refusalOf(answer);
     return answer;
   }
 
-  #answer(request: RawRequest): Answered {
+  #answer<T>(request: RawRequest, take: Take<T>): Answer<T> {
     const { method, target, contentType } = request;
     let { body } = request;
     this.#live();
     if (body.byteLength > this.#settings.maxBodyBytes) {
-      if (engineClass().wantsBody(method, target)) return this.#tooLarge();
+      if (engineClass().wantsBody(method, target)) return this.#tooLarge(take);
       body = new Uint8Array();
     }
     const now = this.#now();
@@ -388,44 +391,34 @@ export class Tenantry {
       const status = handled(() =>
         this.#held().handle(method, target, contentType, body, now, random),
       );
-      const answer = answerOf(this.#held(), status, this.#windowMs);
-      if (answer.operation === "session") this.#random = undefined;
+      const answer = this.#read(status, take);
+      if (answer.subject?.operation === "session") this.#random = undefined;
       this.#mirror?.after(answer, now);
       return this.#tell(answer, now);
     } catch (error) {
       if (!(error instanceof TenantryError && error.status === UNAVAILABLE)) throw error;
-      const engine = this.#held();
-      const status = engine.unavailable();
-      return this.#tell({ ...answerOf(engine, status, this.#windowMs), ...subject }, now, error);
+      const answer = this.#read(this.#held().unavailable(), take);
+      return this.#tell({ ...answer, subject, cause: error }, now);
     }
   }
 
-  #tooLarge(): Answered {
-    const engine = this.#live();
-    const status = engine.bodyTooLarge();
-    return this.#tell(answerOf(engine, status, this.#windowMs));
+  #tooLarge<T>(take: Take<T>): Answer<T> {
+    const status = this.#live().bodyTooLarge();
+    return this.#tell(this.#read(status, take), this.#now());
+  }
+
+  /** What the engine has answered last. */
+  #read<T>(status: number, take: Take<T>): Answer<T> {
+    const isWatched = !this.#listeners.isEmpty || !!this.#mirror || !!this.#random;
+    return answerOf(this.#held(), status, take, this.#windowMs, isWatched);
   }
 
   /** Tells listeners what came of a request. */
-  #tell(answer: Answer, now = this.#now(), cause?: TenantryError): Answered {
-    const failure = cause ?? failureOf(answer);
-    const { operation, status, tenantId, sessionId, retryAfterMs, limit } = answer;
-    if (limit) Object.freeze(limit);
-    if (!this.#listeners.isEmpty && (failure || operation)) {
-      const refusal = status === 429 ? "limited" : "refused";
-      const event: TenantryEvent = {
-        type: failure ? refusal : operation === "session" ? "session" : "chat",
-        at: now,
-        status,
-        tenantId,
-        sessionId,
-        code: failure?.code,
-        retryAfterMs,
-        limit,
-      };
-      this.#listeners.tell(Object.freeze(event));
-    }
-    return { answer, failure };
+  #tell<T>(answer: Answer<T>, now: number): Answer<T> {
+    if (this.#listeners.isEmpty) return answer;
+    const event = eventOf(answer, now);
+    if (event) this.#listeners.tell(event);
+    return answer;
   }
 
   /** Sixteen bytes of the caller's random source, if there is one. */
@@ -467,19 +460,6 @@ export class Tenantry {
   }
 }
 
-/** An answer, and the error that it is where it is one. */
-interface Answered {
-  readonly answer: Answer;
-  readonly failure: TenantryError | undefined;
-}
-
-function failureOf(answer: Answer): TenantryError | undefined {
-  const { status, retryAfterMs, limit } = answer;
-  if (status < 400) return undefined;
-  const detail = detailOf(answer.body);
-  return new TenantryError(codeOf(status, detail), detail, { status, retryAfterMs, limit });
-}
-
 function unknownTenant(): TenantryError {
   return new TenantryError("unknown_tenant", UNKNOWN_TENANT, { status: 404 });
 }
@@ -488,11 +468,9 @@ function checkListener(listener: unknown): void {
   if (typeof listener !== "function") throw invalidArgument("subscribe takes a function");
 }
 
-const decoder = new TextDecoder();
-
 /** The JSON of an answer, whose form is the contract's. */
-function json<T>(answer: Answer): T {
-  return JSON.parse(decoder.decode(answer.body)) as T;
+function json<T>(answer: Answer<string>): T {
+  return JSON.parse(answer.value) as T;
 }
 
 /** Runs what handles a request: it fails where the platform has no random numbers. */

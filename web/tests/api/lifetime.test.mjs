@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FakeStorage, Tenantry, knownGoodStory, post, refusal, service } from "./kit.mjs";
+import { FakeStorage, TENANTS, Tenantry, knownGoodStory, post, refusal, service } from "./kit.mjs";
 
 test("after free every call says so, and a second free is harmless", async () => {
   const { app } = service({ storage: new FakeStorage() });
@@ -90,20 +90,44 @@ test("services that come and go do not take more and more memory", () => {
   assert.equal(before % 65_536, 0);
 });
 
-test("a call that finds the stack used up fails alone", () => {
-  const { app } = service();
-  const { sessionId } = app.createSession("globex");
-  let refused = 0;
-  const deeper = () => {
-    try {
-      app.chat({ tenantId: "globex", sessionId, message: "x" });
-    } catch (error) {
-      assert.ok(error instanceof RangeError, error.stack);
-      refused += 1;
-    }
-    deeper();
-  };
-  for (let n = 0; n < 3; n++) assert.throws(deeper, RangeError);
-  assert.ok(refused > 0);
-  knownGoodStory(app);
-});
+/** Calls that need the most of the stack, each in its own way. */
+const DEEP = {
+  "a chat": (app) => {
+    const { sessionId } = app.createSession("globex");
+    return () => app.chat({ tenantId: "globex", sessionId, message: "x" });
+  },
+  "an echo of nested values": (app) => {
+    const body = `{"x":${'[{"a":'.repeat(60)}1${"}]".repeat(60)}}`;
+    return () => app.handle({ method: "POST", target: "/chat", body });
+  },
+  "floats that are hard to read": (app) => {
+    const body = `{"x":[9007199254740993.${"0".repeat(900)}1,1.5e-310,2.4703282292062327208e-324]}`;
+    return () => app.handle({ method: "POST", target: "/chat", body });
+  },
+  "a text of tenants": () => () => Tenantry.check(`${TENANTS}{"id":${"[".repeat(100)}`),
+  "a service": () => () => Tenantry.fromJsonl(TENANTS).free(),
+  "an export": (app) => () => app.export(),
+};
+
+for (const [name, make] of Object.entries(DEEP)) {
+  test(`a call that finds the stack used up fails alone: ${name}`, () => {
+    const { app } = service();
+    const call = make(app);
+    let refused = 0;
+    const deeper = () => {
+      try {
+        call();
+      } catch (error) {
+        assert.ok(error instanceof RangeError, error.stack);
+        refused += 1;
+      }
+      deeper();
+    };
+    // From several heights, so that the end is met at different places.
+    const from = (height) => (height === 0 ? deeper() : from(height - 1));
+    for (let height = 0; height < 8; height++) assert.throws(() => from(height), RangeError);
+    assert.ok(refused > 0);
+    call();
+    knownGoodStory(app);
+  });
+}
