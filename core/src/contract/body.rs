@@ -49,6 +49,9 @@ pub(super) fn read<'a, const N: usize>(
         _ => return Err(Refusal::Unreadable),
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some(fields) = json::strings(text, names) {
+        return Ok(fields.map(Cow::Borrowed));
+    }
     let document = Document::parse(text).map_err(|error| match error {
         json::Error::Syntax { message, position } => Refusal::NotJson { message, position },
         json::Error::TooDeep | json::Error::LongInteger => Refusal::Unreadable,
