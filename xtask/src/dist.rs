@@ -39,6 +39,14 @@ const STATIC: &str = "-Ctarget-feature=+crt-static --cfg=getrandom_backend=\"lin
 /// # Errors
 /// It can't be built, or this is no Linux.
 pub(crate) fn build_static(profile: &str) -> Result<PathBuf> {
+    Ok(static_folder(profile, &["--bins"])?.join("tenantry"))
+}
+
+/// Builds some of the server's programs so; returns the folder that they are in.
+///
+/// # Errors
+/// They can't be built, or this is no Linux.
+pub(crate) fn static_folder(profile: &str, programs: &[&str]) -> Result<PathBuf> {
     let triple = host_triple()?;
     ensure!(
         triple.ends_with("-linux-gnu") || triple.ends_with("-linux-musl"),
@@ -54,6 +62,7 @@ pub(crate) fn build_static(profile: &str) -> Result<PathBuf> {
     let mut command = cargo();
     command
         .args(args)
+        .args(programs)
         .args(["--profile", profile, "--target", &triple])
         .env(flags, STATIC)
         // Either of these would be taken instead.
@@ -62,7 +71,7 @@ pub(crate) fn build_static(profile: &str) -> Result<PathBuf> {
     run(&mut command)?;
     let folder = if profile == "dev" { "debug" } else { profile };
     let target = Workspace::load()?.target_dir()?;
-    Ok(target.join(triple).join(folder).join("tenantry"))
+    Ok(target.join(triple).join(folder))
 }
 
 /// Copies a file; says which one where that fails.

@@ -10,6 +10,7 @@
     reason = "a program for people at a terminal"
 )]
 
+mod bench;
 mod cargo;
 mod container;
 mod deny;
@@ -66,6 +67,12 @@ enum Command {
         #[arg(long)]
         figures: bool,
     },
+    /// Measures the server, and writes docs/benchmarks.md
+    Bench {
+        /// Sections and options: see `cargo xtask bench -- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Builds the program that ships, as a static file: target/dist/tenantry
     Dist,
 }
@@ -83,6 +90,7 @@ fn main() -> ExitCode {
             screenshots,
             figures,
         } => web::run(screenshots, figures),
+        Command::Bench { args } => bench::run_all(&args),
         Command::Dist => dist::build(),
     };
     match done {

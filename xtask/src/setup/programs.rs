@@ -39,6 +39,14 @@ pub(crate) fn firefox() -> Result<()> {
     )
 }
 
+/// Makes sure that there is what the benchmarks load the server with and compare it with.
+///
+/// # Errors
+/// One is missing, and can't be installed.
+pub(crate) fn load_tools() -> Result<()> {
+    install_unless(starts, &["wrk", "nginx", "valgrind"], apt_get)
+}
+
 /// Installs a package unless one of its programs is there, or the variable names one.
 fn one_of(variable: &str, names: &[&str], package: &str, apt: impl Fn() -> Command) -> Result<()> {
     if std::env::var_os(variable).is_some() || names.iter().any(is_there) {
@@ -55,6 +63,15 @@ fn apt_get() -> Command {
 }
 
 fn install(names: &[&str], apt: impl Fn() -> Command) -> Result<()> {
+    install_unless(is_there, names, apt)
+}
+
+/// Installs those programs of which that is not so.
+fn install_unless(
+    is_there: impl Fn(&&str) -> bool,
+    names: &[&str],
+    apt: impl Fn() -> Command,
+) -> Result<()> {
     let is_missing = |name: &&str| !is_there(name);
     let missing: Vec<&str> = names.iter().copied().filter(is_missing).collect();
     if missing.is_empty() {
@@ -66,8 +83,13 @@ fn install(names: &[&str], apt: impl Fn() -> Command) -> Result<()> {
     read(apt().arg("update")).with_context(ask)?;
     let args = ["install", "--yes", "--no-install-recommends"];
     read(apt().args(args).args(&missing)).with_context(ask)?;
-    ensure!(missing.iter().all(is_there), ask());
+    ensure!(missing.iter().all(&is_there), ask());
     Ok(())
+}
+
+/// Whether there is such a program, which may not know `--version`.
+fn starts(name: &&str) -> bool {
+    output(program(name).arg("--version")).is_ok()
 }
 
 fn is_there(name: &&str) -> bool {

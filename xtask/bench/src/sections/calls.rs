@@ -1,0 +1,128 @@
+//! Calls in one process, without sockets.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::{Bench, Found, Kind};
+use crate::{results::Figure, stats::Spread, wrk::on_processor};
+
+pub(super) const KIND: Kind = Kind {
+    name: "calls",
+    title: "Calls in one process",
+    about: "`host/examples/calls.rs`: an engine is asked for chats, without sockets. Times are \
+            medians over rounds in which each kind has its turn, ratios are taken within a \
+            round. Instructions are counted by callgrind, which gives the same number whatever \
+            else the machine does; what is there before the first call does not count.",
+    run,
+};
+
+struct Call {
+    kind: &'static str,
+    what: &'static str,
+    /// Calls of a turn.
+    count: u64,
+    goal_ns: Option<f64>,
+}
+
+const fn call(kind: &'static str, what: &'static str, count: u64, goal_ns: Option<f64>) -> Call {
+    Call {
+        kind,
+        what,
+        count,
+        goal_ns,
+    }
+}
+
+const CALLS: [Call; 6] = [
+    call("native", "a chat, natively", 200_000, None),
+    call(
+        "tenant",
+        "a chat in its tenant's sandbox",
+        100_000,
+        Some(800.0),
+    ),
+    call(
+        "request",
+        "a chat in a fresh sandbox",
+        20_000,
+        Some(4_000.0),
+    ),
+    call(
+        "read",
+        "reading a chat as far as whose it is",
+        500_000,
+        None,
+    ),
+    call(
+        "bad JSON",
+        "the same of bad JSON, with the refusal",
+        500_000,
+        None,
+    ),
+    call("limit", "asking a limit", 2_000_000, None),
+];
+
+fn run(bench: &Bench) -> Result<Found> {
+    let mut times = vec![Vec::new(); CALLS.len()];
+    for _ in 0..bench.rounds {
+        for (call, times) in CALLS.iter().zip(&mut times) {
+            times.push(nanoseconds(bench, call)?);
+        }
+    }
+    let mut figures = Vec::new();
+    for (call, times) in CALLS.iter().zip(&times) {
+        let ns = Spread::of(times.iter().copied()).median;
+        figures.push(Figure::new(call.what, ns, "ns", call.goal_ns));
+    }
+    let [native, tenant, ..] = times.as_slice() else {
+        return Ok(Found::default());
+    };
+    let ratios = tenant
+        .iter()
+        .zip(native)
+        .map(|(tenant, native)| tenant / native);
+    let ratio = Spread::of(ratios).median;
+    let what = "a chat in its tenant's sandbox, times as long as natively";
+    figures.push(Figure::new(what, ratio, "", Some(2.0)));
+    for call in &CALLS {
+        let what = format!("{}, instructions", call.what);
+        figures.push(Figure::new(what, instructions(bench, call)?, "", None));
+    }
+    Ok(Found {
+        comparisons: Vec::new(),
+        figures,
+    })
+}
+
+fn nanoseconds(bench: &Bench, call: &Call) -> Result<f64> {
+    let mut command = on_processor(0, &bench.calls.to_string_lossy());
+    let output = command
+        .args([call.kind, &call.count.to_string()])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.trim().parse().with_context(|| {
+        let error = String::from_utf8_lossy(&output.stderr);
+        format!("calls {} said {said}{error}", call.kind)
+    })
+}
+
+/// What more calls take more, for each of them.
+fn instructions(bench: &Bench, call: &Call) -> Result<f64> {
+    let count = |calls: u32| {
+        let mut command = Command::new("valgrind");
+        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+        command
+            .arg(&bench.calls)
+            .args([call.kind, &calls.to_string()]);
+        let output = command.output().context("valgrind can't be run")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let line = said
+            .lines()
+            .find_map(|line| line.split_once("Collected : "));
+        let number = line.and_then(|(_, number)| number.trim().parse::<f64>().ok());
+        number.with_context(|| format!("valgrind said {said}"))
+    };
+    let (few, many) = (200, 1_200);
+    Ok((count(many)? - count(few)?) / f64::from(many - few))
+}
