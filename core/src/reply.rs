@@ -47,7 +47,12 @@ pub(crate) fn reply(tenant: &Tenant<'_>, message: &str) -> Vec<u8> {
 /// Appends the code points of `text` in reverse order.
 fn push_reversed(out: &mut Vec<u8>, text: &str) {
     if text.is_ascii() {
-        out.extend(text.bytes().rev());
+        // Eight at a time, as a sandbox has nothing that would turn more of them around.
+        let (rest, words) = text.as_bytes().as_rchunks();
+        for word in words.iter().rev() {
+            out.extend_from_slice(&u64::from_le_bytes(*word).swap_bytes().to_le_bytes());
+        }
+        out.extend(rest.iter().rev());
         return;
     }
     for c in text.chars().rev() {
@@ -111,7 +116,7 @@ mod tests {
         }
 
         #[test]
-        fn reversing_twice_is_the_stripped_message(message: String) {
+        fn reversing_twice_is_the_stripped_message(message in "[ -~]{0,40}|\\PC*") {
             let reply = said(ReplyStyle::Reverse, &message);
             let stripped = python::strip(&message);
             let length = stripped.chars().count();
