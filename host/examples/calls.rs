@@ -1,10 +1,14 @@
-//! Calls without sockets, for `cargo xtask bench`: `calls KIND COUNT` makes so many calls, and prints how many
-//! nanoseconds each took. What runs it measures time and counts instructions.
+//! Calls without sockets, for `cargo xtask bench`: `calls KIND COUNT` makes so many calls,
+//! and prints how many nanoseconds each took. What runs it measures time and counts instructions.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a program for another program")]
 
-use std::{hint::black_box, sync::Arc, time::Instant};
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use tenantry::{
@@ -53,7 +57,7 @@ fn main() -> Result<()> {
 }
 
 /// Chats by an engine; returns how long it took to set that up.
-fn chats(engine: EngineKind, isolation: Isolation, count: u64) -> Result<std::time::Duration> {
+fn chats(engine: EngineKind, isolation: Isolation, count: u64) -> Result<Duration> {
     let start = Instant::now();
     let Ok(Task::Serve(task)) = opts::parse(["tenantry", "serve"].map(Into::into), None) else {
         bail!("the defaults are no task");
@@ -109,18 +113,18 @@ fn request<'a>(target: &'a str, body: &'a str) -> Request<'a> {
 }
 
 /// Reads a request as far as whose it is.
-fn read(count: u64, body: &str) -> std::time::Duration {
+fn read(count: u64, body: &str) -> Duration {
     for _ in 0..count {
         black_box(Call::read(black_box(&request("/chat", body))).scope());
     }
-    std::time::Duration::ZERO
+    Duration::ZERO
 }
 
 /// Asks a limit of 64, mostly in vain.
-fn limit(count: u64) -> std::time::Duration {
+fn limit(count: u64) -> Duration {
     let mut window = Window::default();
     for n in 0..count {
         black_box(window.admit(64, Timestamp::from_nanos(black_box(n * 1_000_000))));
     }
-    std::time::Duration::ZERO
+    Duration::ZERO
 }

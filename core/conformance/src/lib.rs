@@ -14,7 +14,7 @@ mod model;
 mod tenants_file;
 
 pub use case::{Case, Deviation, Exchange, Framing, Wire, cases};
-pub use model::{Call, Expected, Model, Session};
+pub use model::{Call, Expected, MAX_SESSIONS, Model, Session, TTL, WAITS};
 pub use tenants_file::{Chat, TenantsFile, tenants_files};
 
 /// The three tenants that the exchanges were recorded with.

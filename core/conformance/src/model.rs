@@ -38,6 +38,21 @@ pub enum Session {
     Text(String),
 }
 
+/// How long a session lives in a service that is given random calls by several runners.
+pub const TTL: Duration = Duration::from_secs(60);
+
+/// How many sessions a tenant may have there.
+pub const MAX_SESSIONS: u32 = 3;
+
+/// How long may pass there between calls: around the limit's window, and the lifetime.
+pub const WAITS: &[Duration] = &[
+    Duration::from_millis(1),
+    Duration::from_millis(3_333),
+    Duration::from_secs(10),
+    Duration::from_millis(60_001),
+    Duration::from_secs(70),
+];
+
 /// Tenant ids that calls give; the last ones are unknown.
 const TENANT_IDS: [&str; 6] = ["acme", "globex", "initech", "ACME", " acme", ""];
 

@@ -1,11 +1,11 @@
 //! The engine without a server: fresh sandboxes, sandboxes that are used again and again,
 //! and no sandboxes give the same answers, whether the stores answer at once or later.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use proptest::{prelude::*, test_runner::TestRunner};
 use tenantry::{engine::Engine, sandbox::Component};
-use tenantry_conformance::{Call, Model, Reply, replay};
+use tenantry_conformance::{Call, MAX_SESSIONS, Model, Reply, TTL, WAITS, replay};
 use tenantry_core::session::Lifetime;
 
 use crate::support::{
@@ -13,16 +13,6 @@ use crate::support::{
     later::{a_moment, later},
     server::{Setup, Way},
 };
-
-const TTL: Duration = Duration::from_secs(60);
-const MAX_SESSIONS: u32 = 3;
-const WAITS: &[Duration] = &[
-    Duration::from_millis(1),
-    Duration::from_millis(3_333),
-    Duration::from_secs(10),
-    Duration::from_millis(60_001),
-    Duration::from_secs(70),
-];
 
 /// A way of running the core, and whether its stores answer later.
 #[derive(Debug, Clone, Copy)]

@@ -16,9 +16,6 @@ export interface Settings {
 /** Bytes that a body may have at most. Its answer takes many times as many: memory ends at 4 GiB. */
 export const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
-/** Chats count for this long, in milliseconds. */
-export const WINDOW_MS = 10_000;
-
 const MAX_U32 = 4_294_967_295;
 const DAY_MS = 24 * 60 * 60 * 1000;
 const MIN_SESSION_TTL_MS = 10;

@@ -1,7 +1,6 @@
 import type { Answer, Subject } from "./answer.js";
 import { TenantryError } from "./errors.js";
 import type { Engine } from "./glue.js";
-import { WINDOW_MS } from "./options.js";
 import type { StorageLike } from "./types.js";
 
 /** A session id's form: what else stands in a request is no entry's name. */
@@ -27,6 +26,8 @@ export class Mirror {
   readonly #sessionName: (id: string) => string;
   readonly #chatsName: (tenantId: string) => string;
   readonly #ttlMs: number;
+  /** Chats count for this long. */
+  readonly #windowMs: number;
   /** This page's name in the entries of chats; no secret. */
   readonly #page = Math.random().toString(36).slice(2, 10);
   /** Chats of each tenant that were granted here. */
@@ -34,10 +35,17 @@ export class Mirror {
   /** Sessions that were found or written, and their last use then. */
   #known = new Map<string, number>();
 
-  constructor(area: StorageLike, prefix: string, ttlMs: number, engine: Engine) {
+  constructor(
+    area: StorageLike,
+    prefix: string,
+    ttlMs: number,
+    windowMs: number,
+    engine: Engine,
+  ) {
     this.#area = area;
     this.#engine = engine;
     this.#ttlMs = ttlMs;
+    this.#windowMs = windowMs;
     this.#sessionName = (id) => `${prefix}session:${id}`;
     this.#chatsName = (tenantId) => `${prefix}chats:${tenantId}`;
   }
@@ -92,7 +100,7 @@ export class Mirror {
       }
       const own = this.#granted.get(tenantId) ?? [];
       const others = lists.filter(([page]) => page !== this.#page).flatMap(([, list]) => list);
-      const all = [...own, ...others].filter((at) => Math.abs(now - at) < WINDOW_MS);
+      const all = [...own, ...others].filter((at) => Math.abs(now - at) < this.#windowMs);
       this.#engine.setChats(tenantId, Float64Array.from(all));
     });
   }
@@ -142,7 +150,7 @@ export class Mirror {
     }
     const granted = new Map<string, number[]>();
     for (const { id } of this.#engine.tenants()) {
-      const counting = [...(this.#engine.chats(id) ?? [])].filter((at) => now - at < WINDOW_MS);
+      const counting = [...(this.#engine.chats(id) ?? [])].filter((at) => now - at < this.#windowMs);
       if (counting.length === 0) continue;
       granted.set(id, counting);
       entries.set(this.#chatsName(id), JSON.stringify([[this.#page, counting]]));
@@ -244,7 +252,7 @@ export class Mirror {
   }
 
   #writeChat(tenantId: string, now: number): void {
-    const counts = (at: number) => now - at < WINDOW_MS;
+    const counts = (at: number) => now - at < this.#windowMs;
     const own = [...(this.#granted.get(tenantId) ?? []).filter(counts), now];
     const name = this.#chatsName(tenantId);
     const others = (parsed(this.#get(name) ?? "[]", isLists) ?? [])

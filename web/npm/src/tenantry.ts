@@ -23,7 +23,7 @@ import {
 } from "./http.js";
 import { Listeners } from "./listeners.js";
 import { checkStack, engineClass, memoryBytes } from "./load.js";
-import { type Settings, WINDOW_MS, settingsOf, timeOf } from "./options.js";
+import { type Settings, settingsOf, timeOf } from "./options.js";
 import type { TenantScope } from "./scope.js";
 import { stateOf } from "./state.js";
 import { Mirror } from "./storage.js";
@@ -83,7 +83,7 @@ export class Tenantry {
     this.#settings = settings;
     this.warnings = engine.report().warnings;
     const { storage, storagePrefix, sessionTtlMs } = settings;
-    this.#mirror = storage && new Mirror(storage, storagePrefix, sessionTtlMs, engine);
+    this.#mirror = storage && new Mirror(storage, storagePrefix, sessionTtlMs, this.#windowMs, engine);
     this.#sweptAt = this.#now();
     this.#mirror?.refresh(this.#sweptAt);
   }
@@ -453,7 +453,7 @@ export class Tenantry {
     }
     for (const { tenantId, grantedMs } of state.chats) {
       if (!known.has(tenantId)) continue;
-      const counting = grantedMs.filter((at) => Math.abs(now - at) < WINDOW_MS);
+      const counting = grantedMs.filter((at) => Math.abs(now - at) < this.#windowMs);
       engine.setChats(tenantId, Float64Array.from(counting));
     }
     return { sessions, skipped: state.sessions.length - sessions };

@@ -1,18 +1,15 @@
 // A real browser: Chromium as the system has it, without a window.
 
-import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
 import { chromium } from "playwright-core";
+
+import { find } from "./programs.mjs";
 
 /** Chromium's names, the most likely first. */
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /** The program; `CHROMIUM` in the environment names another one. */
 export function chromiumPath() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  const folders = (process.env.PATH ?? "").split(delimiter);
-  const paths = NAMES.flatMap((name) => folders.map((folder) => join(folder, name)));
-  const path = paths.find((candidate) => existsSync(candidate));
+  const path = find("CHROMIUM", NAMES);
   if (!path) throw new Error("Chromium is missing: please install it, or name it in CHROMIUM");
   return path;
 }

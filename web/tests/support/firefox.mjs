@@ -1,20 +1,12 @@
 // Firefox as the system has it, without a window: by WebDriver BiDi, which needs no driver
 // program beside it.
 
-import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
 import puppeteer from "puppeteer-core";
 
-/** Firefox's names, the most likely first. */
-const NAMES = ["firefox", "firefox-esr"];
+import { find } from "./programs.mjs";
 
 /** The program, if there is one; `FIREFOX` in the environment names another one. */
-export function firefoxPath() {
-  if (process.env.FIREFOX) return process.env.FIREFOX;
-  const folders = (process.env.PATH ?? "").split(delimiter);
-  const paths = NAMES.flatMap((name) => folders.map((folder) => join(folder, name)));
-  return paths.find((candidate) => existsSync(candidate));
-}
+export const firefoxPath = () => find("FIREFOX", ["firefox", "firefox-esr"]);
 
 /** Starts it; whoever does must close it. */
 export function launchFirefox() {

@@ -16,7 +16,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use tenantry_conformance::{
-    Call, Model, Outcome, Report, Runner as _, TENANTS, Wire, cases, replay, tenants_files,
+    Call, MAX_SESSIONS, Model, Outcome, Report, Runner as _, TENANTS, TTL, WAITS, Wire, cases,
+    replay, tenants_files,
 };
 
 use crate::runtime::{Options, Runtime, Way};
@@ -27,15 +28,6 @@ const OF_THE_TRANSPORT: usize = 39;
 /// What a `Request` carries at least: were there fewer, the reasons to skip would be wrong.
 const LEAST_BY_FETCH: usize = 300;
 
-const TTL: Duration = Duration::from_secs(60);
-const MAX_SESSIONS: u32 = 3;
-const WAITS: &[Duration] = &[
-    Duration::from_millis(1),
-    Duration::from_millis(3_333),
-    Duration::from_secs(10),
-    Duration::from_millis(60_001),
-    Duration::from_secs(70),
-];
 const RANDOM_RUNS: u32 = 24;
 
 fn main() -> Result<()> {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Bench, Contestant, Found, Kind, program, rounds, scratch};
+use super::{Bench, Contestant, Found, Kind, rounds};
 use crate::{
     process::{Server, write_tenants},
     results::{Comparison, Variant},
@@ -44,14 +44,16 @@ fn run(bench: &Bench) -> Result<Found> {
 }
 
 fn tenantry(bench: &Bench, name: &'static str, args: &[&str]) -> Result<Contestant> {
-    let tenants = scratch(bench, "3.jsonl");
+    let tenants = bench.scratch.join("3.jsonl");
     write_tenants(&tenants, TENANTS)?;
-    let server = Server::tenantry(program(bench), &tenants, &[args, &UNBOUND].concat())?;
+    let server = Server::tenantry(&bench.server, &tenants, &[args, &UNBOUND].concat())?;
     Ok(Contestant {
         name,
         address: server.address.clone(),
         server: Some(server),
-        script: scratch(bench, &format!("{}.lua", name.replace(' ', "-"))),
+        script: bench
+            .scratch
+            .join(format!("{}.lua", name.replace(' ', "-"))),
     })
 }
 
@@ -82,10 +84,10 @@ fn all_variants(bench: &Bench) -> Result<Vec<Comparison>> {
         name: NGINX,
         address: server.address.clone(),
         server: Some(server),
-        script: scratch(bench, "native-engine.lua"),
+        script: bench.scratch.join("native-engine.lua"),
     });
     if let Some(address) = &bench.reference {
-        let script = scratch(bench, "reference.lua");
+        let script = bench.scratch.join("reference.lua");
         let session = Session {
             tenant: "acme".to_owned(),
             id: work::open_session_of(address, "acme")?,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Bench, Found, Kind, program, scratch};
+use super::{Bench, Found, Kind};
 use crate::{
     process::{Server, write_tenants},
     results::Figure,
@@ -43,10 +43,10 @@ fn run(bench: &Bench) -> Result<Found> {
 }
 
 fn server(bench: &Bench, tenants: usize, args: &[&str]) -> Result<Server> {
-    let file = scratch(bench, &format!("{tenants}.jsonl"));
+    let file = bench.scratch.join(format!("{tenants}.jsonl"));
     write_tenants(&file, tenants)?;
     let unbound = ["--max-sessions", "4000000000"];
-    Server::tenantry(program(bench), &file, &[args, &unbound].concat())
+    Server::tenantry(&bench.server, &file, &[args, &unbound].concat())
 }
 
 fn at_start(bench: &Bench) -> Result<Vec<Figure>> {
@@ -67,7 +67,7 @@ fn at_start(bench: &Bench) -> Result<Vec<Figure>> {
 
 fn sessions(bench: &Bench) -> Result<Vec<Figure>> {
     let server = server(bench, 3, &[])?;
-    let script = scratch(bench, "sessions.lua");
+    let script = bench.scratch.join("sessions.lua");
     write_script(&script, &[work::open("t0")])?;
     // Buffers, and whatever else a busy server has.
     let mut opened = wrk::run(&script, &server.address, 32, 1, Expect::Success)?.requests;
@@ -122,7 +122,7 @@ fn growth(bench: &Bench) -> Result<Figure> {
     let server = server(bench, 3, &[])?;
     let sessions = work::open_sessions(&server.address, &[0, 1, 2])?;
     let chats = sessions.iter().map(|session| work::chat(session, SHORT));
-    let script = scratch(bench, "growth.lua");
+    let script = bench.scratch.join("growth.lua");
     write_script(&script, &chats.chain([work::list()]).collect::<Vec<_>>())?;
     let load = |seconds| wrk::run(&script, &server.address, 32, seconds, Expect::Success);
     load(2)?;

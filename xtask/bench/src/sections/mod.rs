@@ -6,7 +6,7 @@ mod memory;
 mod start;
 mod tenants;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -121,14 +121,4 @@ fn rounds(
         }
     }
     Ok(runs)
-}
-
-/// A file of the scratch folder.
-fn scratch(bench: &Bench, name: &str) -> PathBuf {
-    bench.scratch.join(name)
-}
-
-/// The program's path.
-fn program(bench: &Bench) -> &Path {
-    &bench.server
 }

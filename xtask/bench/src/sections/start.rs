@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::{Bench, Found, Kind, program, scratch};
+use super::{Bench, Found, Kind};
 use crate::{
     process::{Server, write_tenants},
     results::Figure,
@@ -30,13 +30,13 @@ const STARTS: [(usize, usize, Option<f64>); 3] = [
 fn run(bench: &Bench) -> Result<Found> {
     let mut figures = Vec::new();
     for (tenants, starts, goal) in STARTS {
-        let file = scratch(bench, &format!("{tenants}.jsonl"));
+        let file = bench.scratch.join(format!("{tenants}.jsonl"));
         write_tenants(&file, tenants)?;
         for (engine, goal) in [("wasm", goal), ("native", None)] {
             let mut times = Vec::new();
             for _ in 0..starts {
                 let start = Instant::now();
-                let server = Server::tenantry(program(bench), &file, &["--engine", engine])?;
+                let server = Server::tenantry(&bench.server, &file, &["--engine", engine])?;
                 work::open_session_of(&server.address, "t0")?;
                 times.push(start.elapsed().as_secs_f64() * 1e3);
             }

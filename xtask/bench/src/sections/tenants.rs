@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Result;
 
-use super::{Bench, Contestant, Found, Kind, program, rounds, scratch};
+use super::{Bench, Contestant, Found, Kind, rounds};
 use crate::{
     process::{Server, write_tenants},
     results::{Comparison, Variant},
@@ -44,12 +44,12 @@ fn run(bench: &Bench) -> Result<Found> {
     let mut files = BTreeMap::<usize, PathBuf>::new();
     let mut contestants = Vec::new();
     for (tenants, spread, _) in CROWDS {
-        let file = scratch(bench, &format!("{tenants}.jsonl"));
+        let file = bench.scratch.join(format!("{tenants}.jsonl"));
         if files.insert(tenants, file.clone()).is_none() {
             write_tenants(&file, tenants)?;
         }
-        let server = Server::tenantry(program(bench), &file, &[])?;
-        let script = scratch(bench, &format!("{tenants}-{spread:?}.lua"));
+        let server = Server::tenantry(&bench.server, &file, &[])?;
+        let script = bench.scratch.join(format!("{tenants}-{spread:?}.lua"));
         let reached = if tenants == 1_000_000 { 3 } else { tenants };
         let sequence = work::sequence(reached, spread, LENGTH);
         let mut distinct = sequence.clone();
