@@ -59,10 +59,7 @@ impl Engine {
             None => None,
         };
         let answer = match &self.sandboxes {
-            Some(sandboxes) => {
-                drop(call);
-                sandboxes.answer(request, tenant.as_ref()).await
-            }
+            Some(sandboxes) => sandboxes.answer(request, &call, tenant.as_ref()).await,
             None => Ok(native::answer(&call, tenant.as_deref(), &self.state).await),
         };
         let (response, fault) = match answer {

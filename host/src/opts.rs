@@ -78,7 +78,7 @@ struct ServeOpts {
     isolation: Isolation,
 
     /// Sandboxes that a worker thread keeps; the one idle for longest makes room
-    /// [default: 512, or fewer where all threads together would have more than 8192]
+    /// [default: 4096, or fewer where all threads together would have more than 8192]
     #[arg(long, value_name = "N", env = "TENANTRY_SANDBOXES", value_parser = at_least_1)]
     sandboxes: Option<usize>,
 
@@ -324,7 +324,7 @@ impl ServeOpts {
 }
 
 /// Sandboxes of a thread, where nothing is said about them.
-const DEFAULT_SANDBOXES: usize = 512;
+const DEFAULT_SANDBOXES: usize = 4096;
 
 /// Sandboxes of all threads, where nothing is said about them: a system as it comes has
 /// address space for 32,000, and mappings (`vm.max_map_count`) for 10,000.

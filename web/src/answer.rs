@@ -36,7 +36,7 @@ impl From<Quota> for Limit {
 /// What came of a request, until the next one.
 #[derive(Default)]
 pub(crate) struct Last {
-    operation: Option<Operation>,
+    operation: Option<&'static str>,
     tenant_id: Option<String>,
     session_id: Option<String>,
     response: Option<Response>,
@@ -45,10 +45,15 @@ pub(crate) struct Last {
 impl Last {
     /// A request that was read.
     pub(crate) fn read(call: &Call<'_>) -> Self {
+        let (operation, session_id) = match call.operation() {
+            Some(Operation::OpenSession { .. }) => (Some("session"), None),
+            Some(Operation::Chat { session_id, .. }) => (Some("chat"), Some(session_id)),
+            None => (None, None),
+        };
         Self {
-            operation: call.operation(),
+            operation,
             tenant_id: call.scope().map(str::to_owned),
-            session_id: call.session_id().map(str::to_owned),
+            session_id: session_id.map(str::to_owned),
             response: None,
         }
     }
@@ -84,11 +89,7 @@ impl Engine {
     #[wasm_bindgen(getter, unchecked_return_type = "\"session\" | \"chat\" | undefined")]
     #[must_use]
     pub fn operation(&self) -> Option<String> {
-        let name = match self.last.operation? {
-            Operation::OpenSession => "session",
-            Operation::Chat => "chat",
-        };
-        Some(name.to_owned())
+        self.last.operation.map(str::to_owned)
     }
 
     /// The tenant that the request named, known or not.

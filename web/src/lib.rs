@@ -104,7 +104,7 @@ impl Engine {
         let content_type = content_type.map(|text| latin1(&text));
         let call = Call::read(&request(method, target, content_type.as_deref(), body));
         let mut bytes = [0; 16];
-        if call.operation() == Some(Operation::OpenSession) {
+        if let Some(Operation::OpenSession { .. }) = call.operation() {
             match random.as_deref().map(<[u8; 16]>::try_from) {
                 Some(Ok(given)) => bytes = given,
                 Some(Err(_)) => return Err(JsError::new("random must be 16 bytes")),

@@ -95,13 +95,51 @@ impl From<&str> for Method {
     }
 }
 
-/// What a request can ask for that depends on state.
+/// What a valid request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
+pub enum Operation<'a> {
     /// POST /session
-    OpenSession,
+    OpenSession {
+        /// The tenant's id, known or not.
+        tenant_id: &'a str,
+    },
     /// POST /chat
-    Chat,
+    Chat {
+        /// The tenant's id, known or not.
+        tenant_id: &'a str,
+        /// The session, as text that may be no id.
+        session_id: &'a str,
+        /// What is said.
+        message: &'a str,
+    },
+}
+
+impl<'a> Operation<'a> {
+    /// The id of the tenant whose request this is, known or not.
+    #[must_use]
+    pub fn tenant_id(&self) -> &'a str {
+        match self {
+            Self::OpenSession { tenant_id } | Self::Chat { tenant_id, .. } => tenant_id,
+        }
+    }
+
+    /// Does it, for the scope that `tenancy` speaks for; see [`Call::answer`].
+    pub fn answer<'t>(&self, tenancy: &mut impl Tenancy<'t>) -> Response {
+        let Some(tenant) = tenancy.tenant() else {
+            return answer::unknown_tenant();
+        };
+        if tenant.id != self.tenant_id() {
+            return Response::internal_error();
+        }
+        match self {
+            Self::OpenSession { .. } => answer::open_session(&tenant, tenancy),
+            Self::Chat {
+                session_id,
+                message,
+                ..
+            } => answer::chat(&tenant, session_id, message, tenancy),
+        }
+    }
 }
 
 /// A request that was read, and not answered yet.
@@ -146,29 +184,20 @@ impl<'a> Call<'a> {
     /// nobody's: the body does not name a tenant, or is not valid as a whole.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Fixed(_) | Kind::Refused(_) => None,
-            Kind::OpenSession([tenant_id]) | Kind::Chat([tenant_id, _, _]) => Some(tenant_id),
-        }
+        self.operation().map(|operation| operation.tenant_id())
     }
 
     /// What the request asks for; `None` where the answer does not depend on state.
     #[must_use]
-    pub fn operation(&self) -> Option<Operation> {
+    pub fn operation(&self) -> Option<Operation<'_>> {
         match &self.kind {
             Kind::Fixed(_) | Kind::Refused(_) => None,
-            Kind::OpenSession(_) => Some(Operation::OpenSession),
-            Kind::Chat(_) => Some(Operation::Chat),
-        }
-    }
-
-    /// The session that the request names, as text that may be no id; `None` where it
-    /// names none.
-    #[must_use]
-    pub fn session_id(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Chat([_, session_id, _]) => Some(session_id),
-            Kind::Fixed(_) | Kind::Refused(_) | Kind::OpenSession(_) => None,
+            Kind::OpenSession([tenant_id]) => Some(Operation::OpenSession { tenant_id }),
+            Kind::Chat([tenant_id, session_id, message]) => Some(Operation::Chat {
+                tenant_id,
+                session_id,
+                message,
+            }),
         }
     }
 
@@ -180,17 +209,14 @@ impl<'a> Call<'a> {
     /// The answer is a function of what `tenancy` says: asked again, with the same
     /// answers from it, the same comes out.
     pub fn answer<'t>(&self, tenancy: &mut impl Tenancy<'t>) -> Response {
-        let tenant = tenancy.tenant();
-        let is_own = tenant.is_none_or(|tenant| self.scope() == Some(tenant.id));
-        let mut response = match (&self.kind, tenant) {
-            _ if !is_own => Response::internal_error(),
-            (Kind::Fixed(response), _) => response.clone(),
-            (Kind::Refused(refusal), _) => refusal::response(refusal),
-            (Kind::OpenSession(_) | Kind::Chat(_), None) => answer::unknown_tenant(),
-            (Kind::OpenSession(_), Some(tenant)) => answer::open_session(&tenant, tenancy),
-            (Kind::Chat([_, session_id, message]), Some(tenant)) => {
-                answer::chat(&tenant, session_id, message, tenancy)
-            }
+        let is_nobodys = tenancy.tenant().is_none();
+        let mut response = match &self.kind {
+            Kind::Fixed(response) if is_nobodys => response.clone(),
+            Kind::Refused(refusal) if is_nobodys => refusal::response(refusal),
+            _ => match self.operation() {
+                Some(operation) => operation.answer(tenancy),
+                None => Response::internal_error(),
+            },
         };
         response.head_only = self.head_only;
         response

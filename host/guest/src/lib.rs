@@ -22,14 +22,14 @@ pub mod bindings {
     });
 }
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bindings::{
     exports::tenantry::sandbox::handler as wit, tenantry::sandbox::scope,
     wasi::random::random::get_random_u64,
 };
 use tenantry_core::{
-    contract::{self, Allow, Body, ContentType, Method, Payload, Response},
+    contract::{self, Allow, Body, ContentType, Method, Operation, Payload, Response},
     session::SessionId,
     tenancy::{OpenError, Owner, Tenancy, Unavailable},
     tenant::{ReplyStyle, Tenant, unpacked},
@@ -39,19 +39,34 @@ use tenantry_core::{
 pub struct Component;
 
 impl wit::Guest for Component {
-    fn handle(call: wit::Call) -> wit::Response {
-        handle(&call)
+    fn handle(request: wit::Request) -> wit::Response {
+        handle(&request)
+    }
+
+    fn perform(operation: wit::Operation) -> wit::Response {
+        perform(&operation)
     }
 }
 
 #[cfg(feature = "component")]
 bindings::export!(Component with_types_in bindings);
 
-/// Answers one request of this sandbox's scope.
+/// Answers a request that is nobody's.
 #[must_use]
-pub fn handle(call: &wit::Call) -> wit::Response {
-    let (tenant, request) = from_wit(call);
-    to_wit(contract::handle(&request, &mut Scope { tenant }))
+pub fn handle(request: &wit::Request) -> wit::Response {
+    to_wit(contract::handle(
+        &request_from_wit(request),
+        &mut Scope { tenant: None },
+    ))
+}
+
+/// Answers a valid request of this sandbox's scope.
+#[must_use]
+pub fn perform(operation: &wit::Operation) -> wit::Response {
+    let tenant = operation
+        .row
+        .map(|row| tenant_from_wit(&operation.texts, row));
+    to_wit(operation_from_wit(operation).answer(&mut Scope { tenant }))
 }
 
 /// The scope that the host has given this sandbox.
@@ -102,58 +117,62 @@ fn session_id(id: SessionId) -> scope::SessionId {
     scope::SessionId { high, low }
 }
 
-fn from_wit(call: &wit::Call) -> (Option<Tenant<'_>>, contract::Request<'_>) {
-    let texts = &call.texts;
-    let row_end = call.row.map_or(0, |row| row.ends.4);
-    let tenant = call.row.map(|row| {
-        let (id, name, welcome, model, tag) = row.ends;
-        let style = match row.reply_style {
-            wit::ReplyStyle::Reverse => ReplyStyle::Reverse,
-            wit::ReplyStyle::Upper => ReplyStyle::Upper,
-            wit::ReplyStyle::Ack => ReplyStyle::Ack,
-        };
-        unpacked(text(texts, 0, tag), [id, name, welcome, model, tag], style)
-    });
-    let target_end = call.target_end;
-    let body_start = call.content_type_end.unwrap_or(target_end);
-    let request = contract::Request {
-        method: match call.method {
+fn tenant_from_wit(texts: &str, row: wit::Row) -> Tenant<'_> {
+    let (id, name, welcome, model, tag) = row.ends;
+    let style = match row.reply_style {
+        wit::ReplyStyle::Reverse => ReplyStyle::Reverse,
+        wit::ReplyStyle::Upper => ReplyStyle::Upper,
+        wit::ReplyStyle::Ack => ReplyStyle::Ack,
+    };
+    unpacked(part(texts, 0, tag), [id, name, welcome, model, tag], style)
+}
+
+fn operation_from_wit(operation: &wit::Operation) -> Operation<'_> {
+    let texts = &operation.texts;
+    let row_end = operation.row.map_or(0, |row| row.ends.4);
+    let tenant_id = part(texts, row_end, operation.tenant_id_end);
+    match operation.kind {
+        wit::Kind::OpenSession => Operation::OpenSession { tenant_id },
+        wit::Kind::Chat => Operation::Chat {
+            tenant_id,
+            session_id: part(texts, operation.tenant_id_end, operation.session_id_end),
+            message: texts
+                .get(operation.session_id_end as usize..)
+                .unwrap_or_default(),
+        },
+    }
+}
+
+fn request_from_wit(request: &wit::Request) -> contract::Request<'_> {
+    let bytes = match &request.texts {
+        wit::Texts::Utf8(texts) => texts.as_bytes(),
+        wit::Texts::Bytes(texts) => texts,
+    };
+    let target_end = request.target_end as usize;
+    let body_start = request
+        .content_type_end
+        .map_or(target_end, |end| end as usize);
+    let bytes_of = |range: Range<usize>| bytes.get(range).unwrap_or_default();
+    contract::Request {
+        method: match request.method {
             wit::Method::Get => Method::Get,
             wit::Method::Head => Method::Head,
             wit::Method::Post => Method::Post,
             wit::Method::Other => Method::Other,
         },
-        target: text(texts, row_end, target_end),
-        content_type: call
+        target: str::from_utf8(bytes_of(0..target_end)).unwrap_or_default(),
+        content_type: request
             .content_type_end
-            .map(|end| bytes(texts, target_end, end)),
-        body: match texts {
-            wit::Texts::Utf8(texts) => {
-                Payload::Text(texts.get(body_start as usize..).unwrap_or_default())
-            }
-            wit::Texts::Bytes(texts) => {
-                Payload::from(texts.get(body_start as usize..).unwrap_or_default())
-            }
+            .map(|_| bytes_of(target_end..body_start)),
+        body: match &request.texts {
+            wit::Texts::Utf8(texts) => Payload::Text(texts.get(body_start..).unwrap_or_default()),
+            wit::Texts::Bytes(_) => Payload::from(bytes_of(body_start..bytes.len())),
         },
-    };
-    (tenant, request)
-}
-
-/// A part of the texts that is text; empty where there is none.
-fn text(texts: &wit::Texts, start: u32, end: u32) -> &str {
-    match texts {
-        wit::Texts::Utf8(texts) => texts.get(start as usize..end as usize),
-        wit::Texts::Bytes(_) => std::str::from_utf8(bytes(texts, start, end)).ok(),
     }
-    .unwrap_or_default()
 }
 
 /// A part of the texts; empty where there is none.
-fn bytes(texts: &wit::Texts, start: u32, end: u32) -> &[u8] {
-    let texts = match texts {
-        wit::Texts::Utf8(texts) => texts.as_bytes(),
-        wit::Texts::Bytes(texts) => texts,
-    };
+fn part(texts: &str, start: u32, end: u32) -> &str {
     texts.get(start as usize..end as usize).unwrap_or_default()
 }
 

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tenantry_core::{
-    contract::{Allow, Body, ContentType, Method, Payload, Request, Response},
+    contract::{Allow, Body, Call, ContentType, Method, Operation, Payload, Request, Response},
     tenant::{PackedTenant, ReplyStyle},
 };
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -95,18 +95,30 @@ impl Sandbox {
         self.store.data().memory.size <= KEEP_MEMORY_BYTES
     }
 
-    /// Has the guest answer one request. After a fault the sandbox must not be used again.
+    /// Has the guest answer one request, which `call` was read from. After a fault the
+    /// sandbox must not be used again.
     pub(super) async fn call(
         &mut self,
         request: &Request<'_>,
+        call: &Call<'_>,
         max_reply: usize,
     ) -> Result<Response, Fault> {
         self.store.data_mut().begin_call();
         self.store.set_epoch_deadline(1);
-        let tenant = self.store.data().tenant().cloned();
-        let call = Call::new(tenant.as_deref().map(|entry| &entry.packed), request);
         let handler = self.guest.tenantry_sandbox_handler();
-        let response = match handler.call_handle(&mut self.store, call.to_wit()).await {
+        let answered = match call.operation() {
+            Some(operation) => {
+                let tenant = self.store.data().tenant().map(|entry| &entry.packed);
+                let operation = OperationTexts::new(tenant, operation);
+                let operation = operation.to_wit();
+                handler.call_perform(&mut self.store, operation).await
+            }
+            None => {
+                let request = RequestTexts::new(request);
+                handler.call_handle(&mut self.store, request.to_wit()).await
+            }
+        };
+        let response = match answered {
             Ok(response) => response,
             Err(error) => return Err(self.fault(error)),
         };
@@ -161,10 +173,67 @@ fn ticks(deadline: Duration) -> u32 {
     u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
-/// A request as it goes into a sandbox, with the row of the sandbox's tenant.
-struct Call {
-    texts: Texts,
+/// A valid request as it goes into a sandbox, with the row of the sandbox's tenant.
+struct OperationTexts {
+    texts: String,
     row: Option<wit::Row>,
+    kind: wit::Kind,
+    tenant_id_end: u32,
+    session_id_end: u32,
+}
+
+impl OperationTexts {
+    fn new(tenant: Option<&PackedTenant>, operation: Operation<'_>) -> Self {
+        let row = tenant.map_or("", PackedTenant::texts);
+        let (kind, tenant_id, session_id, message) = match operation {
+            Operation::OpenSession { tenant_id } => (wit::Kind::OpenSession, tenant_id, "", ""),
+            Operation::Chat {
+                tenant_id,
+                session_id,
+                message,
+            } => (wit::Kind::Chat, tenant_id, session_id, message),
+        };
+        let tenant_id_end = row.len() + tenant_id.len();
+        let session_id_end = tenant_id_end + session_id.len();
+        let mut texts = String::with_capacity(session_id_end + message.len());
+        for text in [row, tenant_id, session_id, message] {
+            texts.push_str(text);
+        }
+        Self {
+            texts,
+            row: tenant.map(row_to_wit),
+            kind,
+            tenant_id_end: end(tenant_id_end),
+            session_id_end: end(session_id_end),
+        }
+    }
+
+    fn to_wit(&self) -> wit::Operation<'_> {
+        wit::Operation {
+            kind: self.kind,
+            texts: &self.texts,
+            row: self.row,
+            tenant_id_end: self.tenant_id_end,
+            session_id_end: self.session_id_end,
+        }
+    }
+}
+
+fn row_to_wit(tenant: &PackedTenant) -> wit::Row {
+    let [id, name, welcome, model, tag] = tenant.ends();
+    wit::Row {
+        ends: (id, name, welcome, model, tag),
+        reply_style: match tenant.style() {
+            ReplyStyle::Reverse => wit::ReplyStyle::Reverse,
+            ReplyStyle::Upper => wit::ReplyStyle::Upper,
+            ReplyStyle::Ack => wit::ReplyStyle::Ack,
+        },
+    }
+}
+
+/// A request as it goes into the anonymous scope's sandbox.
+struct RequestTexts {
+    texts: Texts,
     method: wit::Method,
     target_end: u32,
     content_type_end: Option<u32>,
@@ -175,71 +244,47 @@ enum Texts {
     Bytes(Vec<u8>),
 }
 
-impl Call {
-    fn new(tenant: Option<&PackedTenant>, request: &Request<'_>) -> Self {
-        let row = tenant.map_or("", PackedTenant::texts);
+impl RequestTexts {
+    fn new(request: &Request<'_>) -> Self {
         let target = request.target;
-        let body = request.body;
         let content_type = request.content_type.unwrap_or_default();
-        let target_end = row.len() + target.len();
-        let content_type_end = target_end + content_type.len();
-        let bytes = content_type_end + body.as_bytes().len();
-        let texts = match (str::from_utf8(content_type), body) {
+        let texts = match (str::from_utf8(content_type), request.body) {
             (Ok(content_type), Payload::Text(body)) => {
-                let mut texts = String::with_capacity(bytes);
-                for text in [row, target, content_type, body] {
-                    texts.push_str(text);
-                }
-                Texts::Utf8(texts)
+                Texts::Utf8([target, content_type, body].concat())
             }
-            _ => {
-                let parts = [
-                    row.as_bytes(),
-                    target.as_bytes(),
-                    content_type,
-                    body.as_bytes(),
-                ];
-                Texts::Bytes(parts.concat())
-            }
+            (_, body) => Texts::Bytes([target.as_bytes(), content_type, body.as_bytes()].concat()),
         };
-        // Every part is bounded far below 4 GiB; what does not fit is no text's end.
-        let end = |end: usize| u32::try_from(end).unwrap_or(u32::MAX);
+        let content_type_end = target.len() + content_type.len();
         Self {
             texts,
-            row: tenant.map(|tenant| {
-                let [id, name, welcome, model, tag] = tenant.ends();
-                wit::Row {
-                    ends: (id, name, welcome, model, tag),
-                    reply_style: match tenant.style() {
-                        ReplyStyle::Reverse => wit::ReplyStyle::Reverse,
-                        ReplyStyle::Upper => wit::ReplyStyle::Upper,
-                        ReplyStyle::Ack => wit::ReplyStyle::Ack,
-                    },
-                }
-            }),
             method: match request.method {
                 Method::Get => wit::Method::Get,
                 Method::Head => wit::Method::Head,
                 Method::Post => wit::Method::Post,
                 Method::Other => wit::Method::Other,
             },
-            target_end: end(target_end),
+            target_end: end(target.len()),
             content_type_end: request.content_type.map(|_| end(content_type_end)),
         }
     }
 
-    fn to_wit(&self) -> wit::Call<'_> {
-        wit::Call {
+    fn to_wit(&self) -> wit::Request<'_> {
+        wit::Request {
             texts: match &self.texts {
                 Texts::Utf8(texts) => wit::Texts::Utf8(texts),
                 Texts::Bytes(texts) => wit::Texts::Bytes(texts),
             },
-            row: self.row,
             method: self.method,
             target_end: self.target_end,
             content_type_end: self.content_type_end,
         }
     }
+}
+
+/// Where a text ends, as a guest is told. Every part is bounded far below 4 GiB; what does
+/// not fit is no text's end.
+fn end(end: usize) -> u32 {
+    u32::try_from(end).unwrap_or(u32::MAX)
 }
 
 fn from_wit(response: wit::Response) -> Response {

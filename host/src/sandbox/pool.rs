@@ -4,7 +4,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use lru::LruCache;
 use tenantry_core::{
-    contract::{Request, Response},
+    contract::{Call, Request, Response},
     session::TenantKey,
 };
 use tokio::sync::Semaphore;
@@ -42,7 +42,8 @@ impl Sandboxes {
         }
     }
 
-    /// Answers a request in a sandbox of its scope: `tenant`'s, or the anonymous one.
+    /// Answers a request, which `call` was read from, in a sandbox of its scope: `tenant`'s,
+    /// or the anonymous one.
     ///
     /// # Errors
     /// The guest gave no answer. That cost this request its answer and the sandbox its
@@ -50,6 +51,7 @@ impl Sandboxes {
     pub async fn answer(
         &self,
         request: &Request<'_>,
+        call: &Call<'_>,
         tenant: Option<&Arc<Entry>>,
     ) -> Result<Response, Fault> {
         // Returned when this request ends, however it ends. The semaphore is never closed.
@@ -63,7 +65,7 @@ impl Sandboxes {
         };
         // Where the request is given up while this waits, the sandbox goes with it.
         let limits = &self.component.limits;
-        let response = sandbox.call(request, limits.max_reply).await?;
+        let response = sandbox.call(request, call, limits.max_reply).await?;
         if limits.isolation == Isolation::Tenant && sandbox.is_fit() {
             self.idle.borrow_mut().put(key(tenant), sandbox);
         }

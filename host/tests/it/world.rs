@@ -24,10 +24,22 @@ const EXPORTS: &str = "\
 tenantry:sandbox/handler@0.1.0
     handle(record{\
 texts: variant{utf8(string), bytes(list<u8>)}, \
-row: option<record{ends: tuple<u32, u32, u32, u32, u32>, reply-style: enum{reverse, upper, ack}}>, \
 method: enum{get, head, post, other}, \
 target-end: u32, \
 content-type-end: option<u32>}) -> record{\
+status: u16, \
+content-type: option<enum{json, html, text}>, \
+allow: option<enum{get-head, post}>, \
+location: option<string>, \
+retry-after: option<u64>, \
+body: variant{bytes(list<u8>), tenant-list}, \
+head-only: bool}
+    perform(record{\
+kind: enum{open-session, chat}, \
+texts: string, \
+row: option<record{ends: tuple<u32, u32, u32, u32, u32>, reply-style: enum{reverse, upper, ack}}>, \
+tenant-id-end: u32, \
+session-id-end: u32}) -> record{\
 status: u16, \
 content-type: option<enum{json, html, text}>, \
 allow: option<enum{get-head, post}>, \

@@ -1,7 +1,7 @@
 //! A guest that misbehaves on order.
 //!
-//! It answers as the real guest does, with the same code, until a request's query says
-//! `misbehave=`: then it does that. It is what a guest that was taken over could be, so
+//! It answers as the real guest does, with the same code, until a chat's message, or the
+//! query of a request that is nobody's, says `misbehave=`: then it does that. It is what a guest that was taken over could be, so
 //! it holds itself to no rule but those that the sandbox enforces.
 
 #![cfg(target_family = "wasm")]
@@ -16,7 +16,9 @@ use std::{
 
 use tenantry_guest::bindings::{
     self,
-    exports::tenantry::sandbox::handler::{Body, Call, ContentType, Guest, Response, Texts},
+    exports::tenantry::sandbox::handler::{
+        Body, ContentType, Guest, Operation, Request, Response, Texts,
+    },
     tenantry::sandbox::scope,
 };
 
@@ -29,45 +31,59 @@ bindings::export!(Misbehaving with_types_in bindings);
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
 impl Guest for Misbehaving {
-    fn handle(call: Call) -> Response {
+    fn handle(request: Request) -> Response {
         CALLS.fetch_add(1, Ordering::Relaxed);
-        match order(&call) {
-            Some(order) => obey(&order, &call),
-            None => tenantry_guest::handle(&call),
+        match Order::of(target(&request)) {
+            Some(order) => obey(&order, None),
+            None => tenantry_guest::handle(&request),
+        }
+    }
+
+    fn perform(operation: Operation) -> Response {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        match Order::of(message(&operation)) {
+            Some(order) => obey(&order, Some(&operation)),
+            None => tenantry_guest::perform(&operation),
         }
     }
 }
 
-/// What stands behind `misbehave=` in the query: a word, and what belongs to it.
+fn target(request: &Request) -> &str {
+    let texts = match &request.texts {
+        Texts::Utf8(texts) => texts.as_bytes(),
+        Texts::Bytes(texts) => texts,
+    };
+    let target = texts.get(..request.target_end as usize);
+    std::str::from_utf8(target.unwrap_or_default()).unwrap_or_default()
+}
+
+fn message(operation: &Operation) -> &str {
+    let message = operation.texts.get(operation.session_id_end as usize..);
+    message.unwrap_or_default()
+}
+
+/// What stands behind `misbehave=`: a word, and what belongs to it.
 struct Order {
     word: String,
     argument: String,
 }
 
 impl Order {
+    fn of(text: &str) -> Option<Self> {
+        let (_, order) = text.split_once("misbehave=")?;
+        let (word, argument) = order.split_once(':').unwrap_or((order, ""));
+        Some(Self {
+            word: word.to_owned(),
+            argument: argument.to_owned(),
+        })
+    }
+
     fn number(&self) -> usize {
         self.argument.parse().expect("a number")
     }
 }
 
-fn order(call: &Call) -> Option<Order> {
-    let texts = match &call.texts {
-        Texts::Utf8(texts) => texts.as_bytes(),
-        Texts::Bytes(texts) => texts,
-    };
-    let row_end = call.row.map_or(0, |row| row.ends.4);
-    let target = texts.get(row_end as usize..call.target_end as usize)?;
-    let (_, order) = std::str::from_utf8(target)
-        .ok()?
-        .split_once("?misbehave=")?;
-    let (word, argument) = order.split_once(':').unwrap_or((order, ""));
-    Some(Order {
-        word: word.to_owned(),
-        argument: argument.to_owned(),
-    })
-}
-
-fn obey(order: &Order, call: &Call) -> Response {
+fn obey(order: &Order, operation: Option<&Operation>) -> Response {
     match &*order.word {
         "count" => text(CALLS.load(Ordering::Relaxed).to_string()),
         "loop" => endless(|| black_box(())),
@@ -115,7 +131,7 @@ fn obey(order: &Order, call: &Call) -> Response {
         "open" => text(probe::opened(scope::open_session(probe::id(
             &order.argument,
         )))),
-        "probe" => text(probe::everything(call, &order.argument)),
+        "probe" => text(probe::everything(operation, &order.argument)),
         "fill" => text(memory::fill(&order.argument).to_string()),
         "find" => text(memory::find(&order.argument)),
         unknown => panic!("no way to misbehave is called {unknown}"),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use tenantry_guest::bindings::{
-    exports::tenantry::sandbox::handler::{Call, Texts},
+    exports::tenantry::sandbox::handler::Operation,
     tenantry::sandbox::scope::{self, Admission, Opening, Ownership, SessionId},
 };
 
@@ -39,15 +39,12 @@ pub(crate) fn opened(opening: Opening) -> &'static str {
 
 /// A report of all that can be learned, but for random numbers. `ids` are session ids to
 /// ask about.
-pub(crate) fn everything(call: &Call, ids: &str) -> String {
+pub(crate) fn everything(operation: Option<&Operation>, ids: &str) -> String {
     let mut report = String::new();
-    let row_end = call.row.map_or(0, |row| row.ends.4 as usize);
-    let texts = match &call.texts {
-        Texts::Utf8(texts) => texts.as_bytes(),
-        Texts::Bytes(texts) => texts,
-    };
-    let row = String::from_utf8_lossy(&texts[..row_end]);
-    line(&mut report, format_args!("row: {row} {:?}", call.row));
+    let row = operation.and_then(|operation| operation.row);
+    let texts = operation.map_or("", |operation| &operation.texts);
+    let row_texts = &texts[..row.map_or(0, |row| row.ends.4 as usize)];
+    line(&mut report, format_args!("row: {row_texts} {row:?}"));
 
     for digits in ids.split(',').filter(|digits| !digits.is_empty()) {
         let (owner, opened) = (owner(id(digits)), opened(scope::open_session(id(digits))));

@@ -34,13 +34,17 @@ fn inside(setup: &Setup, state: State) -> Inside {
 
 /// A request in a tenant's scope, or, without one, in nobody's, that orders something.
 fn order(tenant: Option<&str>, what: &str) -> Exchange {
-    let query = format!("?misbehave={what}");
+    let order = format!("misbehave={what}");
     match tenant {
         Some(tenant) => {
-            let body = serde_json::json!({ "tenant_id": tenant }).to_string();
-            Exchange::post(&format!("/session{query}"), body)
+            let body = serde_json::json!({
+                "tenant_id": tenant,
+                "session_id": "none",
+                "message": order,
+            });
+            Exchange::post("/chat", body.to_string())
         }
-        None => get(&format!("/{query}")),
+        None => get(&format!("/?{order}")),
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) const KIND: Kind = Kind {
     name: "tenants",
     title: "Many tenants",
     about: "POST /chat in a sandbox for each tenant, with 32 connections and one worker thread. \
-            A thread keeps 512 sandboxes unless it is told otherwise; with more tenants, those \
+            A thread keeps 4,096 sandboxes unless it is told otherwise; with more tenants, those \
             that were used longest ago make room. Even traffic gives all tenants the same, which \
             is the worst that can happen to a cache; Zipf's gives the n-th tenant an n-th of \
             what the first one gets, as customers do.",
