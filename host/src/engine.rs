@@ -10,7 +10,7 @@ use tenantry_core::{
 
 use crate::{
     native,
-    sandbox::{Component, Fault, Sandboxes},
+    sandbox::{Component, Fault, SandboxLimits, Sandboxes},
     state::{Entry, State},
 };
 
@@ -40,11 +40,28 @@ pub struct Answered {
 }
 
 impl Engine {
-    /// An engine for the calling thread: sandboxes of `component`, or, without one,
-    /// native.
+    /// An engine for the calling thread, a worker: sandboxes of `component`, or, without
+    /// one, native.
     #[must_use]
     pub fn new(state: Arc<State>, component: Option<Arc<Component>>) -> Self {
-        let sandboxes = component.map(|component| Sandboxes::new(component, Arc::clone(&state)));
+        Self::with(state, component, |limits| limits.max_per_thread)
+    }
+
+    /// The same for the thread beside a worker, which answers large requests.
+    #[must_use]
+    pub fn aside(state: Arc<State>, component: Option<Arc<Component>>) -> Self {
+        Self::with(state, component, SandboxLimits::max_aside)
+    }
+
+    fn with(
+        state: Arc<State>,
+        component: Option<Arc<Component>>,
+        max: fn(&SandboxLimits) -> usize,
+    ) -> Self {
+        let sandboxes = component.map(|component| {
+            let max = max(component.limits());
+            Sandboxes::new(component, Arc::clone(&state), max)
+        });
         Self { state, sandboxes }
     }
 

@@ -55,7 +55,7 @@ const SANDBOX_MAPPINGS: usize = 6;
 /// Says so where the system does not let a process have the mappings for that many
 /// sandboxes.
 #[cfg(target_os = "linux")]
-pub(crate) fn check_mappings(threads: usize, sandboxes_per_thread: usize) {
+pub(crate) fn check_mappings(sandboxes: usize) {
     const FILE: &str = "/proc/sys/vm/max_map_count";
     let Some(allowed) = std::fs::read_to_string(FILE)
         .ok()
@@ -63,9 +63,7 @@ pub(crate) fn check_mappings(threads: usize, sandboxes_per_thread: usize) {
     else {
         return;
     };
-    let wanted = threads
-        .saturating_mul(sandboxes_per_thread)
-        .saturating_mul(SANDBOX_MAPPINGS);
+    let wanted = sandboxes.saturating_mul(SANDBOX_MAPPINGS);
     if wanted > allowed {
         tracing::warn!(
             allowed,
@@ -77,4 +75,4 @@ pub(crate) fn check_mappings(threads: usize, sandboxes_per_thread: usize) {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn check_mappings(_threads: usize, _sandboxes_per_thread: usize) {}
+pub(crate) fn check_mappings(_sandboxes: usize) {}

@@ -65,7 +65,8 @@ struct ServeOpts {
     )]
     tenants: PathBuf,
 
-    /// Worker threads, up to 1024 [default: one for each processor]
+    /// Worker threads, up to 1024; each has one of low priority beside it, for bodies of 64 KiB
+    /// and more [default: one for each processor]
     #[arg(long, value_name = "N", env = "TENANTRY_THREADS", value_parser = threads)]
     threads: Option<usize>,
 

@@ -161,7 +161,7 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
     };
     limits::raise_open_files(settings.max_connections);
     if component.is_some() {
-        limits::check_mappings(settings.threads, task.sandbox.max_per_thread);
+        limits::check_mappings(task.sandbox.total(settings.threads));
         check_room(&task.sandbox, settings.max_body);
     }
     let tenants = parsed.registry.rows().len();

@@ -50,7 +50,7 @@ pub enum Isolation {
 pub struct SandboxLimits {
     /// How long a sandbox lives. Default is [`Isolation::Tenant`].
     pub isolation: Isolation,
-    /// Sandboxes that one worker thread keeps, busy ones included. Over it, the one that
+    /// Sandboxes that a worker thread keeps, busy ones included. Over it, the one that
     /// was idle for longest makes room; where all are busy, requests wait.
     pub max_per_thread: usize,
     /// Running time of one request, in ticks of [`TICK`].
@@ -62,6 +62,23 @@ pub struct SandboxLimits {
     /// Bytes of an answer's body.
     pub max_reply: usize,
 }
+
+impl SandboxLimits {
+    /// Sandboxes that the thread beside a worker keeps, which answers large requests.
+    #[must_use]
+    pub fn max_aside(&self) -> usize {
+        self.max_per_thread.min(MAX_ASIDE)
+    }
+
+    /// Sandboxes of so many workers and the threads beside them.
+    #[must_use]
+    pub fn total(&self, workers: usize) -> usize {
+        workers.saturating_mul(self.max_per_thread.saturating_add(self.max_aside()))
+    }
+}
+
+/// Large requests are few: they come from few tenants at a time.
+const MAX_ASIDE: usize = 32;
 
 /// How often running guests let others run. A guest that runs longer gives its thread to
 /// other requests at each tick.
@@ -82,17 +99,23 @@ pub struct Component {
 }
 
 impl Component {
-    /// Loads a guest for as many worker threads.
+    /// What a sandbox may use.
+    #[must_use]
+    pub fn limits(&self) -> &SandboxLimits {
+        &self.limits
+    }
+
+    /// Loads a guest for as many worker threads and the threads beside them.
     ///
     /// # Errors
     /// The guest is not for this engine, processor or world, or there is no address space
     /// for that many sandboxes.
     pub fn load(
         guest: &Precompiled,
-        threads: usize,
+        workers: usize,
         limits: SandboxLimits,
     ) -> Result<Self, wasmtime::Error> {
-        let engine = Engine::new(&engine_settings(threads, &limits))?;
+        let engine = Engine::new(&engine_settings(workers, &limits))?;
         let mut linker = Linker::new(&engine);
         bindings::Guest::add_to_linker::<_, HasSelf<_>>(&mut linker, |scope| scope)?;
         let component = guest.load(&engine)?;
@@ -106,10 +129,9 @@ impl Component {
 }
 
 /// The settings that build script and server share, and those of the running engine.
-fn engine_settings(threads: usize, limits: &SandboxLimits) -> wasmtime::Config {
+fn engine_settings(workers: usize, limits: &SandboxLimits) -> wasmtime::Config {
     // So many that they can't be reserved are refused when they are.
-    let sandboxes = threads.saturating_mul(limits.max_per_thread);
-    let sandboxes = u32::try_from(sandboxes).unwrap_or(u32::MAX);
+    let sandboxes = u32::try_from(limits.total(workers)).unwrap_or(u32::MAX);
     // Where the system can say which pages were written, just those are cleared for the
     // next sandbox; where it can't, all up to this bound are.
     let keep_resident = if PoolingAllocationConfig::is_pagemap_scan_available() {

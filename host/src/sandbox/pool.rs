@@ -22,17 +22,19 @@ use crate::state::{Entry, State};
 pub struct Sandboxes {
     component: Arc<Component>,
     state: Arc<State>,
+    max: usize,
     /// One permit for each sandbox that is, or may be, busy.
     busy: Semaphore,
     idle: RefCell<Idle>,
 }
 
 impl Sandboxes {
-    /// An empty pool for the calling thread.
+    /// An empty pool of at most `max` sandboxes for the calling thread.
     #[must_use]
-    pub fn new(component: Arc<Component>, state: Arc<State>) -> Self {
+    pub fn new(component: Arc<Component>, state: Arc<State>, max: usize) -> Self {
         Self {
-            busy: Semaphore::new(component.limits.max_per_thread),
+            max,
+            busy: Semaphore::new(max),
             idle: RefCell::new(Idle {
                 by_scope: LruCache::unbounded(),
                 count: 0,
@@ -82,9 +84,8 @@ impl Sandboxes {
                 return Some(sandbox);
             }
         }
-        let max = self.component.limits.max_per_thread;
-        let busy = max - self.busy.available_permits();
-        while idle.count > 0 && idle.count + busy > max {
+        let busy = self.max - self.busy.available_permits();
+        while idle.count > 0 && idle.count + busy > self.max {
             idle.drop_oldest();
         }
         None

@@ -9,7 +9,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Shared, activity::Activities, connection, listener::BACKLOG, service::Service};
+use super::{
+    Shared, activity::Activities, aside::Aside, connection, listener::BACKLOG, service::Service,
+    turns::Turns,
+};
 use crate::engine::Engine;
 
 /// After an error of accept, such as no more file descriptors, which would only come again
@@ -17,23 +20,37 @@ use crate::engine::Engine;
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Runs the calling thread as a worker until the server stops.
-pub(super) fn work(listener: TcpListener, shared: Arc<Shared>, engine: Engine) -> io::Result<()> {
+pub(super) fn work(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    engine: Engine,
+    aside: Aside,
+) -> io::Result<()> {
     // Everything of a connection stays on its thread.
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    runtime.block_on(serve(listener, shared, engine))
+    runtime.block_on(serve(listener, shared, engine, aside))
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>, engine: Engine) -> io::Result<()> {
+async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    engine: Engine,
+    aside: Aside,
+) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    let service = Service::new(engine, aside, shared.settings, shared.extras.clone());
     let mut worker = Worker {
-        service: Rc::new(Service::new(engine, shared.settings, shared.extras.clone())),
+        service: Rc::new(service),
         activities: Rc::default(),
+        turns: Rc::new(Turns::new()),
         connections: JoinSet::new(),
         shared: &shared,
     };
     let activities = Rc::clone(&worker.activities);
+    let turns = Rc::clone(&worker.turns);
+    tokio::task::spawn_local(async move { turns.run().await });
     tokio::select! {
         () = worker.accept_all(&listener) => {}
         () = activities.watch(&shared.settings) => {}
@@ -58,6 +75,7 @@ struct Worker<'a> {
     shared: &'a Shared,
     service: Rc<Service>,
     activities: Rc<Activities>,
+    turns: Rc<Turns>,
     connections: JoinSet<()>,
 }
 
@@ -101,10 +119,11 @@ impl Worker<'_> {
     fn begin(&mut self, socket: TcpStream, permit: Option<OwnedSemaphorePermit>) {
         prepare(&socket);
         while self.connections.try_join_next().is_some() {}
-        let (service, activity) = (Rc::clone(&self.service), self.activities.add());
+        let (service, turns) = (Rc::clone(&self.service), Rc::clone(&self.turns));
+        let activity = self.activities.add();
         let settings = self.shared.settings;
         self.connections.spawn_local(async move {
-            connection::serve(socket, activity, &settings, &service).await;
+            connection::serve(socket, activity, &turns, &settings, &service).await;
             drop(permit);
         });
     }

@@ -14,7 +14,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::Settings;
+use super::{
+    Settings,
+    turns::{Party, Turn},
+};
 
 /// What one connection is doing.
 #[derive(Debug)]
@@ -28,6 +31,11 @@ pub(super) struct Activity {
     /// Whether a body is read that nobody wants.
     is_discarding: Cell<bool>,
     was_cut_short: Cell<bool>,
+    /// Whom its time is charged to.
+    pub(super) party: Cell<Party>,
+    pub(super) turn: Cell<Turn>,
+    /// Room for bytes that was given in this turn.
+    pub(super) read_room: Cell<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +69,9 @@ impl Activity {
         self.since.set(Instant::now());
     }
 
-    /// Bytes have come, or the end of them.
-    pub(super) fn has_read(&self) {
+    /// Bytes have come, up to as many as there was room for, or the end of them.
+    pub(super) fn has_read(&self, room: usize) {
+        self.read_room.set(self.read_room.get() + room);
         // What is discarded has a timeout of its own.
         if self.phase.get() == Phase::Idle && !self.is_discarding.get() {
             self.enter(Phase::Head);
@@ -170,7 +179,7 @@ impl Activity {
     }
 
     /// Makes the connection's task look again.
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
@@ -209,6 +218,9 @@ impl Activities {
             is_awaited: Cell::new(false),
             is_discarding: Cell::new(false),
             was_cut_short: Cell::new(false),
+            party: Cell::default(),
+            turn: Cell::default(),
+            read_room: Cell::default(),
         });
         self.all.borrow_mut().push(Rc::downgrade(&activity));
         activity

@@ -53,6 +53,9 @@ async fn collect(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Refusal
             first = bytes;
         } else {
             if rest.is_empty() {
+                // Where its length is known, it need not be moved when it grows.
+                let more = body.size_hint().lower().min(max_bytes as u64) as usize;
+                rest.reserve(first.len() + bytes.len() + more);
                 rest.extend_from_slice(&std::mem::take(&mut first));
             }
             rest.extend_from_slice(&bytes);

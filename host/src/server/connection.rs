@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use super::{
     linger,
     service::Service,
     timed::TimedStream,
+    turns::Turns,
 };
 
 /// Headers of a request, at most.
@@ -34,6 +36,7 @@ const HTTP_2_LINE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 pub(super) async fn serve(
     socket: TcpStream,
     activity: Rc<Activity>,
+    turns: &Turns,
     settings: &Settings,
     service: &Rc<Service>,
 ) {
@@ -52,14 +55,14 @@ pub(super) async fn serve(
     });
     let stream = TimedStream::new(socket, Rc::clone(&activity));
     let mut connection = http.serve_connection(stream, &handler);
-    let mut ended = run(&mut connection, &activity).await;
+    let mut ended = run(&mut connection, &activity, turns).await;
     if matches!(&ended, Ended::Early(error) if error.is_parse_version_h2()) {
         // hyper says nothing where it sees all of HTTP/2's opening, and the usual 400 where
         // it sees no more than its first line.
         let mut stream = connection.into_parts().io;
         stream.read_first(HTTP_2_LINE);
         connection = http.serve_connection(stream, &handler);
-        ended = run(&mut connection, &activity).await;
+        ended = run(&mut connection, &activity, turns).await;
     }
     let stream = connection.into_parts().io;
     match ended {
@@ -85,7 +88,11 @@ enum Ended {
 }
 
 /// Serves requests until the connection ends.
-async fn run<S>(connection: &mut Connection<TimedStream, S>, activity: &Activity) -> Ended
+async fn run<S>(
+    connection: &mut Connection<TimedStream, S>,
+    activity: &Rc<Activity>,
+    turns: &Turns,
+) -> Ended
 where
     S: HttpService<Incoming, ResBody = Full<Bytes>, Error = Infallible>,
 {
@@ -95,6 +102,11 @@ where
         if let Order::Close(timeout) = order {
             return Poll::Ready(Ended::TimedOut(timeout));
         }
+        let start = Instant::now();
+        if !turns.may_go(activity, start) {
+            return Poll::Pending;
+        }
+        activity.read_room.set(0);
         let mut connection = Pin::new(&mut *connection);
         let mut polled = connection.as_mut().poll(cx);
         // Only now that everything that has come is read, it is known to be idle. A request
@@ -104,6 +116,7 @@ where
             connection.as_mut().graceful_shutdown();
             polled = connection.poll(cx);
         }
+        turns.charge(activity.party.get(), start.elapsed());
         polled.map(|ended| match ended {
             Ok(()) => Ended::Done,
             Err(error) => Ended::Early(error),

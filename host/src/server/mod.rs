@@ -7,6 +7,7 @@
 
 mod accept;
 mod activity;
+mod aside;
 mod assets;
 mod body;
 mod connection;
@@ -19,6 +20,7 @@ mod log;
 mod service;
 mod shutdown;
 mod timed;
+mod turns;
 
 use std::{io, net::TcpListener, sync::Arc, thread, time::Duration};
 
@@ -37,7 +39,7 @@ use crate::{engine::Engine, sandbox::Component, state::State};
 /// How the server treats connections and requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Worker threads.
+    /// Worker threads; each has another one beside it for requests with large bodies.
     pub threads: usize,
     /// Bytes of a request's body; above, 413.
     pub max_body: usize,
@@ -152,16 +154,24 @@ impl Server {
         thread::scope(|scope| {
             let mut workers = Vec::new();
             for n in 0..settings.threads {
+                let (aside, jobs) = aside::channel();
                 let worker = listener.try_clone().and_then(|listener| {
                     let (shared, state) = (Arc::clone(&shared), Arc::clone(&state));
                     let component = component.clone();
                     thread::Builder::new()
                         .name(format!("tenantry-worker-{n}"))
                         .spawn_scoped(scope, move || {
-                            accept::work(listener, shared, Engine::new(state, component))
+                            accept::work(listener, shared, Engine::new(state, component), aside)
                         })
                 });
                 workers.push(worker.inspect_err(|_| shutdown.now())?);
+                let (state, component) = (Arc::clone(&state), component.clone());
+                let beside = thread::Builder::new()
+                    .name(format!("tenantry-aside-{n}"))
+                    .spawn_scoped(scope, move || {
+                        aside::work(jobs, Engine::aside(state, component))
+                    });
+                workers.push(beside.inspect_err(|_| shutdown.now())?);
             }
             drop(listener);
             let maintenance = tokio::runtime::Builder::new_current_thread()

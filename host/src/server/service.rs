@@ -22,6 +22,7 @@ use tenantry_core::{
 use super::{
     Extras, Settings,
     activity::Activity,
+    aside::{self, Aside},
     assets,
     body::{self, Refusal},
     log,
@@ -30,17 +31,22 @@ use crate::engine::{Answered, Engine};
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
+/// What the engine answers, and the bytes of its body.
+pub(super) type Reply = (Answered, Bytes);
+
 /// Answers the requests of one worker thread.
 pub(super) struct Service {
     engine: Engine,
+    aside: Aside,
     settings: Settings,
     extras: Extras,
 }
 
 impl Service {
-    pub(super) fn new(engine: Engine, settings: Settings, extras: Extras) -> Self {
+    pub(super) fn new(engine: Engine, aside: Aside, settings: Settings, extras: Extras) -> Self {
         Self {
             engine,
+            aside,
             settings,
             extras,
         }
@@ -101,29 +107,45 @@ impl Service {
             Bytes::new()
         };
         let content_type = head.headers.get(header::CONTENT_TYPE);
-        let request = Request {
-            method,
-            target,
-            content_type: content_type.map(HeaderValue::as_bytes),
-            body: Payload::from(&*body),
+        let reply = async {
+            if body.len() >= aside::LARGE_BYTES {
+                let job = aside::Job {
+                    method,
+                    target: target.to_owned(),
+                    content_type: content_type.cloned(),
+                    body,
+                };
+                let answered = self.aside.ask(job).await;
+                return answered.unwrap_or_else(|Unavailable| unavailable());
+            }
+            let request = Request {
+                method,
+                target,
+                content_type: content_type.map(HeaderValue::as_bytes),
+                body: Payload::from(&*body),
+            };
+            ask(&self.engine, &request).await
         };
-        let answered = within(self.settings.request_timeout, self.ask(&request)).await;
+        let answered = within(self.settings.request_timeout, reply).await;
         let (answered, body) = answered.unwrap_or_else(|| {
             entry.timed_out();
             unavailable()
         });
         entry.answered(&answered);
+        activity
+            .party
+            .set(answered.tenant.as_ref().map(|tenant| tenant.key));
         to_http(&answered.response, body)
     }
+}
 
-    /// What the engine answers, and the bytes of its body.
-    async fn ask(&self, request: &Request<'_>) -> (Answered, Bytes) {
-        let mut answered = self.engine.answer(request).await;
-        let body = std::mem::replace(&mut answered.response.body, TAKEN);
-        match self.engine.body(body).await {
-            Ok(body) => (answered, body),
-            Err(Unavailable) => unavailable(),
-        }
+/// Has an engine answer a request.
+pub(super) async fn ask(engine: &Engine, request: &Request<'_>) -> Reply {
+    let mut answered = engine.answer(request).await;
+    let body = std::mem::replace(&mut answered.response.body, TAKEN);
+    match engine.body(body).await {
+        Ok(body) => (answered, body),
+        Err(Unavailable) => unavailable(),
     }
 }
 
@@ -131,7 +153,7 @@ impl Service {
 const TAKEN: Body = Body::Bytes(Cow::Borrowed(&[]));
 
 /// What is answered where a store is out of reach, or takes too long.
-fn unavailable() -> (Answered, Bytes) {
+fn unavailable() -> Reply {
     let (response, body) = split(contract::Response::unavailable());
     (Answered::from(response), body)
 }

@@ -15,6 +15,9 @@ use tokio::net::TcpStream;
 
 use super::activity::Activity;
 
+/// Room for bytes that is given before others have their turn.
+const MAX_READ_ROOM: usize = 128 << 10;
+
 /// A socket and the activity that it is noted in.
 pub(super) struct TimedStream {
     socket: TokioIo<TcpStream>,
@@ -72,9 +75,15 @@ impl Read for TimedStream {
             buffer.put_slice(first);
             return Poll::Ready(Ok(()));
         }
+        if self.activity.read_room.get() >= MAX_READ_ROOM {
+            self.activity.read_room.set(0);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let room = buffer.remaining();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
         if read.is_ready() {
-            self.activity.has_read();
+            self.activity.has_read(room);
         }
         read
     }

@@ -8,6 +8,7 @@ mod cors;
 mod demo;
 mod described;
 mod engine;
+mod fairness;
 mod guests;
 mod limits;
 mod load;

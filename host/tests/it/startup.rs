@@ -261,7 +261,7 @@ fn the_defaults_are_as_documented() {
     assert_eq!(task.cors_origins, []);
     assert_eq!(task.server.max_body, 1 << 20);
     assert!(task.server.max_connections > 10_000);
-    for (threads, sandboxes) in [("1", 512), ("16", 512), ("64", 128), ("1024", 8)] {
+    for (threads, sandboxes) in [("1", 4096), ("2", 4096), ("16", 512), ("1024", 8)] {
         let task = parse(&["--threads", threads], None);
         assert_eq!(task.sandbox.max_per_thread, sandboxes);
     }
