@@ -44,7 +44,7 @@ impl Workspace {
     }
 
     /// `flag` and its name for each member that becomes a WebAssembly module.
-    fn each_guest<'a>(&'a self, flag: &'a str) -> Vec<&'a str> {
+    pub(crate) fn each_guest<'a>(&'a self, flag: &'a str) -> Vec<&'a str> {
         let guests = self.members().filter(|member| member.is_guest());
         guests.flat_map(|guest| [flag, guest.name()]).collect()
     }

@@ -13,6 +13,7 @@
 mod bench;
 mod cargo;
 mod container;
+mod counts;
 mod deny;
 mod dist;
 mod dockerfile;
@@ -73,6 +74,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Runs the step `counts`: instructions of calls, beside host/instructions.json
+    Counts {
+        /// Accepts what is counted: writes that file
+        #[arg(long)]
+        update: bool,
+    },
     /// Builds the program that ships, as a static file: target/dist/tenantry
     Dist,
 }
@@ -91,6 +98,8 @@ fn main() -> ExitCode {
             figures,
         } => web::run(screenshots, figures),
         Command::Bench { args } => bench::run_all(&args),
+        Command::Counts { update: false } => steps::run(&["counts".to_owned()]),
+        Command::Counts { update: true } => setup::wasm_target().and_then(|()| counts::update()),
         Command::Dist => dist::build(),
     };
     match done {

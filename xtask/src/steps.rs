@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::{cargo, container, deny, setup, tidy, walk, web};
+use crate::{cargo, container, counts, deny, setup, tidy, walk, web};
 
 /// How a step ended that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,11 @@ const STEPS: &[Step] = &[
         "test",
         "unit, integration and documentation tests",
         cargo::test,
+    ),
+    step(
+        "counts",
+        "instructions of calls: none takes many more than was accepted",
+        counts::step,
     ),
     step("doc", "the documentation of the code", cargo::doc),
     step(

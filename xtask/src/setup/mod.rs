@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 pub(crate) use self::{
     node::npm_ci,
-    programs::{chromium, firefox, load_tools, programs},
+    programs::{chromium, firefox, load_tools, programs, valgrind},
 };
 use crate::{
     cargo::Workspace,

@@ -47,6 +47,14 @@ pub(crate) fn load_tools() -> Result<()> {
     install_unless(starts, &["wrk", "nginx", "valgrind"], apt_get)
 }
 
+/// Makes sure that there is what counts instructions.
+///
+/// # Errors
+/// It is missing, and can't be installed.
+pub(crate) fn valgrind() -> Result<()> {
+    install(&["valgrind"], apt_get)
+}
+
 /// Installs a package unless one of its programs is there, or the variable names one.
 fn one_of(variable: &str, names: &[&str], package: &str, apt: impl Fn() -> Command) -> Result<()> {
     if std::env::var_os(variable).is_some() || names.iter().any(is_there) {
