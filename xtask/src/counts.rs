@@ -1,10 +1,10 @@
 //! Step `counts`: the instructions of a call of each kind, beside those that were accepted.
 //!
 //! Time wobbles with whatever else the machine does; instructions do not, so a small growth
-//! can be seen, and be a failure. The same program's vary by 0.1 %, those of a fresh sandbox
-//! by 0.5 %, whatever the load, the environment or the program's folder. What is left differs
-//! from machine to machine: the C library, and kernels before 6.7, which can't say which pages
-//! of a sandbox were written, so that `request` has to clear them all.
+//! can be seen, and be a failure. They vary by 0.5 % at most, whatever the machine's load, the
+//! environment or the folder of the build. What differs from machine to machine is the C
+//! library, and that kernels before 6.7 can't say which pages of a sandbox were written, so
+//! that `request` has to clear them all.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
