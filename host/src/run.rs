@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use tenantry_component::Precompiled;
 use tenantry_core::registry::{Parsed, Problem, Registry};
 
 use crate::{
@@ -140,6 +141,14 @@ pub fn extras(task: &ServeTask) -> Result<Extras, Error> {
 /// # Errors
 /// The configuration is wrong, or the machine does not give what it asks for.
 pub fn serve(task: ServeTask) -> Result<(), Error> {
+    serve_guest(task, &GUEST)
+}
+
+/// Serves until the program is told to stop, with this guest in its sandboxes.
+///
+/// # Errors
+/// Those of [`serve`].
+pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     let ServeTask {
         server: settings,
         rules,
@@ -155,7 +164,7 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
     let component = match task.engine {
         EngineKind::Native => None,
         EngineKind::Wasm => {
-            let component = Component::load(&GUEST, settings.threads, task.sandbox);
+            let component = Component::load(guest, settings.threads, task.sandbox);
             Some(Arc::new(component.map_err(Error::Sandbox)?))
         }
     };
