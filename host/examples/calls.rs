@@ -48,15 +48,20 @@ type Run = fn(Turn) -> Result<Duration>;
 
 /// The kinds of call. The pool has none of its own: a sandbox leaves it for a call and with
 /// nothing else, so taking one out and putting it back is a part of `tenant`.
-const KINDS: [(&str, Run); 10] = [
+const KINDS: [(&str, Run); 11] = [
     ("native", |turn| {
-        chats(EngineKind::Native, Isolation::Tenant, turn)
+        chats(EngineKind::Native, Isolation::Tenant, &["acme"], turn)
     }),
     ("tenant", |turn| {
-        chats(EngineKind::Wasm, Isolation::Tenant, turn)
+        chats(EngineKind::Wasm, Isolation::Tenant, &["acme"], turn)
     }),
     ("request", |turn| {
-        chats(EngineKind::Wasm, Isolation::Request, turn)
+        chats(EngineKind::Wasm, Isolation::Request, &["acme"], turn)
+    }),
+    // There is room for one sandbox: it is always the other tenant's.
+    ("cold", |turn| {
+        let tenants = ["acme", "globex"];
+        chats(EngineKind::Wasm, Isolation::Tenant, &tenants, turn)
     }),
     ("read", |turn| Ok(read(&chat(HELLO), turn))),
     ("read 64 KiB", |turn| {
@@ -70,8 +75,10 @@ const KINDS: [(&str, Run); 10] = [
     ("open", open),
 ];
 
-const TENANTS: &str =
-    r#"{"id":"acme","name":"Acme Corp","welcome":"Howdy from Acme!","model":"mock-1"}"#;
+const TENANTS: &str = r#"
+{"id":"acme","name":"Acme Corp","welcome":"Howdy from Acme!","model":"mock-1"}
+{"id":"globex","name":"Globex","welcome":"Howdy from Globex!","model":"mock-1"}
+"#;
 
 /// An id that is nobody's, as long as any.
 const SESSION: &str = "0cb5a3a8-58d1-4c0b-9a38-0d1c3b3a5c7e";
@@ -140,8 +147,13 @@ fn timed(turn: Turn, call: impl FnMut(u64)) -> Duration {
     start.elapsed()
 }
 
-/// Chats by an engine.
-fn chats(engine: EngineKind, isolation: Isolation, turn: Turn) -> Result<Duration> {
+/// Chats of these tenants in turns by an engine.
+fn chats(
+    engine: EngineKind,
+    isolation: Isolation,
+    tenants: &[&str],
+    turn: Turn,
+) -> Result<Duration> {
     let Ok(Task::Serve(task)) = opts::parse(["tenantry", "serve"].map(Into::into), None) else {
         bail!("the defaults are no task");
     };
@@ -149,8 +161,8 @@ fn chats(engine: EngineKind, isolation: Isolation, turn: Turn) -> Result<Duratio
         mut sandbox, rules, ..
     } = *task;
     sandbox.isolation = isolation;
-    // One is used; room for many is more than callgrind can give.
-    sandbox.max_per_thread = 4;
+    // Room for many is more than callgrind can give.
+    sandbox.max_per_thread = 1;
     let component = match engine {
         EngineKind::Wasm => {
             let component = Component::load(&GUEST, 1, sandbox);
@@ -163,30 +175,39 @@ fn chats(engine: EngineKind, isolation: Isolation, turn: Turn) -> Result<Duratio
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let opened = engine
-            .answer(&request("/session", r#"{"tenant_id":"acme"}"#))
-            .await;
-        let Body::Bytes(body) = opened.response.body else {
-            bail!("no session");
-        };
-        let body: serde_json::Value = serde_json::from_slice(&body)?;
-        let session = body["session_id"].as_str().context("no session")?;
-        let body = chat(HELLO).replace(SESSION, session);
+        let mut bodies = Vec::new();
+        for tenant in tenants {
+            bodies.push(chat_in_session(&engine, tenant).await?);
+        }
         let start = Instant::now();
-        for _ in 0..turn.calls {
-            let answered = engine.answer(black_box(&request("/chat", &body))).await;
+        for body in bodies.iter().cycle().take(usize::try_from(turn.calls)?) {
+            let answered = engine.answer(black_box(&request("/chat", body))).await;
             ensure!(answered.response.status == 200, "{:?}", answered.fault);
         }
         Ok(start.elapsed())
     })
 }
 
-/// State in memory, of one tenant, as the server has it.
+/// State in memory, of [`TENANTS`], as the server has it.
 fn state(rules: Settings) -> Result<State> {
     let parsed = Registry::parse(TENANTS.as_bytes());
     let parsed = parsed.map_err(|_| anyhow!("the tenants have problems"))?;
     let clock = Arc::new(MonotonicClock::new());
     Ok(State::in_memory(parsed.registry, rules, clock))
+}
+
+/// The body of a chat in a new session of this tenant.
+async fn chat_in_session(engine: &Engine, tenant: &str) -> Result<String> {
+    let body = format!(r#"{{"tenant_id":"{tenant}"}}"#);
+    let opened = engine.answer(&request("/session", &body)).await;
+    let Body::Bytes(body) = opened.response.body else {
+        bail!("no session");
+    };
+    let body: serde_json::Value = serde_json::from_slice(&body)?;
+    let session = body["session_id"].as_str().context("no session")?;
+    Ok(chat(HELLO)
+        .replace(SESSION, session)
+        .replace("acme", tenant))
 }
 
 /// The body of a chat; the message is as it stands there.
@@ -286,7 +307,7 @@ fn sessions(count: u64) -> Result<(State, Arc<Entry>)> {
     Ok((state, acme))
 }
 
-/// The tenant of [`TENANTS`].
+/// The first of [`TENANTS`].
 fn tenant(state: &State) -> Result<Arc<Entry>> {
     match state.tenants.find("acme") {
         Answer::Now(Ok(Some(acme))) => Ok(acme),
