@@ -3,13 +3,15 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use crate::{
     cargo::{Workspace, host_triple},
-    process::{cargo, run},
+    process::{cargo, read, run},
     setup,
 };
 
@@ -47,6 +49,36 @@ pub(crate) fn build_static(profile: &str) -> Result<PathBuf> {
 /// # Errors
 /// They can't be built, or this is no Linux.
 pub(crate) fn static_folder(profile: &str, programs: &[&str]) -> Result<PathBuf> {
+    run(&mut static_build(profile, programs)?)?;
+    let folder = if profile == "dev" { "debug" } else { profile };
+    let target = Workspace::load()?.target_dir()?;
+    Ok(target.join(host_triple()?).join(folder))
+}
+
+/// The component that those programs embed, as WebAssembly: what their build script wrote
+/// before it compiled it further.
+///
+/// # Errors
+/// They can't be built, or cargo does not say where that script wrote.
+pub(crate) fn component(profile: &str, programs: &[&str]) -> Result<PathBuf> {
+    let mut build = static_build(profile, programs)?;
+    let messages = read(build.args(["--quiet", "--message-format", "json"]))?;
+    let out_dir = messages.lines().find_map(out_dir);
+    Ok(out_dir
+        .context("cargo names no OUT_DIR")?
+        .join("guest.wasm"))
+}
+
+/// Where the server's build script wrote, if that is what this message of cargo's says.
+fn out_dir(message: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let is_script = message["reason"] == "build-script-executed";
+    let out_dir = PathBuf::from(message["out_dir"].as_str().filter(|_| is_script)?);
+    // Of all packages' scripts, the one that makes a guest of this name.
+    out_dir.join("guest.wasm").exists().then_some(out_dir)
+}
+
+fn static_build(profile: &str, programs: &[&str]) -> Result<Command> {
     let triple = host_triple()?;
     ensure!(
         triple.ends_with("-linux-gnu") || triple.ends_with("-linux-musl"),
@@ -68,10 +100,7 @@ pub(crate) fn static_folder(profile: &str, programs: &[&str]) -> Result<PathBuf>
         // Either of these would be taken instead.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    run(&mut command)?;
-    let folder = if profile == "dev" { "debug" } else { profile };
-    let target = Workspace::load()?.target_dir()?;
-    Ok(target.join(triple).join(folder))
+    Ok(command)
 }
 
 /// Copies a file; says which one where that fails.

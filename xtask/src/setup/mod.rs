@@ -3,6 +3,7 @@
 mod node;
 mod programs;
 mod source;
+mod tools;
 
 use std::{
     fs,
@@ -14,6 +15,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 pub(crate) use self::{
     node::npm_ci,
     programs::{chromium, firefox, load_tools, programs, valgrind},
+    tools::{CARGO_DENY, OHA},
 };
 use crate::{
     cargo::Workspace,
