@@ -4,6 +4,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a program for people at a terminal")]
 
+mod connection;
+mod oha;
+mod place;
 mod plot;
 mod process;
 mod report;
@@ -49,6 +52,15 @@ struct Cli {
     /// The program of `host/examples/calls.rs`
     #[arg(long, value_name = "FILE", hide = true)]
     calls: PathBuf,
+    /// The program of `host/examples/misbehaving.rs`
+    #[arg(long, value_name = "FILE", hide = true)]
+    misbehaving: PathBuf,
+    /// The component that the server program embeds, before it was compiled for a processor
+    #[arg(long, value_name = "FILE", hide = true)]
+    component: PathBuf,
+    /// The load generator of open loops
+    #[arg(long, value_name = "FILE", hide = true)]
+    oha: PathBuf,
     /// Where the document and its pictures are written
     #[arg(long, value_name = "DIR", hide = true)]
     docs: PathBuf,
@@ -67,6 +79,9 @@ fn main() -> Result<()> {
     let bench = Bench {
         server: cli.server.clone(),
         calls: cli.calls.clone(),
+        misbehaving: cli.misbehaving.clone(),
+        component: cli.component.clone(),
+        oha: cli.oha.clone(),
         scratch: cli.scratch.clone(),
         rounds: cli.rounds.max(1),
         seconds: cli.seconds.max(1),
@@ -83,7 +98,7 @@ fn main() -> Result<()> {
             comparisons: found.comparisons,
             figures: found.figures,
         };
-        if !section.comparisons.is_empty() {
+        if section.pictured().next().is_some() {
             let picture = pictures.join(format!("{}.svg", kind.name));
             plot::draw(&section, &picture)?;
         }
@@ -114,9 +129,10 @@ fn facts(cli: &Cli) -> Facts {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         kernel: said("uname", &["-sr"]),
         versions: format!(
-            "{}, {}, nginx {}",
+            "{}, {}, {}, nginx {}",
             said(&cli.server.to_string_lossy(), &["--version"]),
             said("wrk", &["-v"]),
+            said(&cli.oha.to_string_lossy(), &["--version"]),
             said("nginx", &["-v"]).trim_start_matches("nginx version: nginx/"),
         ),
         command: format!("cargo xtask bench --rounds {rounds} --seconds {seconds}"),

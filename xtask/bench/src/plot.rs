@@ -83,11 +83,11 @@ pub(crate) fn draw(section: &Section, path: &Path) -> Result<()> {
 }
 
 fn rows(section: &Section) -> Vec<Row> {
-    let rows = section.comparisons.iter().flat_map(|comparison| {
+    let rows = section.pictured().flat_map(|comparison| {
         let (base, others) = comparison.variants.split_first()?;
         Some(others.iter().map(|variant| Row {
             label: format!("{}: {}", comparison.work, variant.name),
-            ratio: ratio(variant, base),
+            ratio: ratio(comparison.measure, variant, base),
             goal: variant.goal,
         }))
     });

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::wrk::on_processor;
+use crate::place::{SERVER, on_processor};
 
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,15 +23,35 @@ pub(crate) struct Server {
     pub(crate) address: String,
 }
 
+/// How many worker threads a server has, and where they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Workers {
+    /// One, on a processor of its own.
+    One,
+    /// As many as there are processors, wherever the system lets them run.
+    All,
+}
+
 impl Server {
-    /// Starts tenantry with one worker thread, for the tenants of that file.
+    /// Starts tenantry, or a program with its options, for the tenants of that file.
     ///
     /// # Errors
     /// It does not start.
-    pub(crate) fn tenantry(program: &Path, tenants: &Path, args: &[&str]) -> Result<Self> {
-        let mut command = on_processor(0, &program.to_string_lossy());
+    pub(crate) fn tenantry(
+        program: &Path,
+        tenants: &Path,
+        workers: Workers,
+        args: &[&str],
+    ) -> Result<Self> {
+        let mut command = match workers {
+            Workers::One => on_processor(SERVER, &program.to_string_lossy()),
+            Workers::All => Command::new(program),
+        };
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        if workers == Workers::One {
+            command.args(["--threads", "1"]);
+        }
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--threads", "1"])
             .args(["--log-filter", "warn", "--tenants"])
             .arg(tenants)
             .args(args)
@@ -67,7 +87,7 @@ impl Server {
         );
         let file = folder.join("nginx.conf");
         fs::write(&file, configuration).with_context(|| file.display().to_string())?;
-        let mut command = on_processor(0, "nginx");
+        let mut command = on_processor(SERVER, "nginx");
         command.arg("-p").arg(folder).arg("-c").arg(&file);
         let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn();
         let server = Self {

@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 use crate::{
-    results::{Comparison, Facts, Figure, Results, Run, Section, Variant},
+    results::{Comparison, Facts, Figure, Measure, Results, Run, Section, Variant},
     sections::KINDS,
     stats::Spread,
 };
 
-/// The ratio of a variant's throughput to that of another one, within each round.
-pub(crate) fn ratio(variant: &Variant, base: &Variant) -> Spread {
+/// The ratio of what is measured of a variant to that of another one, within each round.
+pub(crate) fn ratio(measure: Measure, variant: &Variant, base: &Variant) -> Spread {
     let pairs = variant.runs.iter().zip(&base.runs);
-    Spread::of(pairs.map(|(run, base)| run.requests_per_s / base.requests_per_s))
+    Spread::of(pairs.map(|(run, base)| measure.of(run) / measure.of(base)))
 }
 
 /// The whole document.
@@ -41,7 +41,7 @@ fn push_section(text: &mut String, name: &str, section: &Section) {
         figures,
     } = section;
     let _ = write!(text, "\n## {title}\n\n{about}\n\n{}\n", facts_line(facts));
-    if !comparisons.is_empty() {
+    if section.pictured().next().is_some() {
         let alt = format!("Ratios of the section {title}, as in the tables that follow");
         let _ = write!(text, "\n![{alt}](benchmarks/{name}.svg)\n");
     }
@@ -70,31 +70,62 @@ fn facts_line(facts: &Facts) -> String {
     )
 }
 
-fn push_comparison(text: &mut String, Comparison { work, variants }: &Comparison) {
+fn push_comparison(text: &mut String, comparison: &Comparison) {
+    let Comparison {
+        work,
+        measure,
+        variants,
+    } = comparison;
     let Some(base) = variants.first() else { return };
+    let (columns, ratio_of) = match measure {
+        Measure::Throughput => ("CPU µs a request | p50 µs | p99 µs", "Ratio"),
+        Measure::Latency => ("p50 µs | p99 µs | p99.9 µs", "Ratio of p99"),
+    };
     let _ = write!(
         text,
-        "\n| {work} | Requests/s | CPU µs a request | p50 µs | p99 µs | Ratio to the first | Goal |\n\
+        "\n| {work} | Requests/s | {columns} | {ratio_of} to the first | Goal |\n\
          |---|---|---|---|---|---|---|\n"
     );
     for variant in variants {
-        let median = |number: fn(&Run) -> f64| Spread::of(variant.runs.iter().map(number)).median;
-        let cpu = variant.runs.iter().filter_map(|run| run.cpu_us);
-        let cpu = Some(Spread::of(cpu).median).filter(|cpu| cpu.is_finite());
-        let ratio = ratio(variant, base);
+        let ratio = ratio(*measure, variant, base);
+        let goal = match measure {
+            Measure::Throughput => goal(variant.goal, "at least", |goal| ratio.median >= goal),
+            Measure::Latency => goal(variant.goal, "at most", |goal| ratio.median <= goal),
+        };
         let _ = writeln!(
             text,
-            "| {} | {:.0} | {} | {:.0} | {:.0} | {:.3} [{:.3}, {:.3}] | {} |",
+            "| {} | {} | {:.3} [{:.3}, {:.3}] | {goal} |",
             variant.name,
-            median(|run| run.requests_per_s),
-            cpu.map_or("not known".to_owned(), |cpu| format!("{cpu:.2}")),
-            median(|run| run.p50_us),
-            median(|run| run.p99_us),
+            medians(*measure, &variant.runs),
             ratio.median,
             ratio.low,
             ratio.high,
-            goal(variant.goal, "at least", |goal| ratio.median >= goal),
         );
+    }
+}
+
+/// Medians of what a table shows of runs.
+fn medians(measure: Measure, runs: &[Run]) -> String {
+    let median = |number: fn(&Run) -> Option<f64>, digits: usize| {
+        let median = Spread::of(runs.iter().filter_map(number)).median;
+        if median.is_finite() {
+            format!("{median:.digits$}")
+        } else {
+            "not known".to_owned()
+        }
+    };
+    let speed = median(|run| Some(run.requests_per_s), 0);
+    let p50 = median(|run| Some(run.p50_us), 0);
+    let p99 = median(|run| Some(run.p99_us), 0);
+    match measure {
+        Measure::Throughput => {
+            let cpu = median(|run| run.cpu_us, 2);
+            format!("{speed} | {cpu} | {p50} | {p99}")
+        }
+        Measure::Latency => {
+            let p999 = median(|run| run.p999_us, 0);
+            format!("{speed} | {p50} | {p99} | {p999}")
+        }
     }
 }
 
@@ -124,6 +155,7 @@ mod tests {
             cpu_us: Some(8.0),
             p50_us: 200.0,
             p99_us: 400.0,
+            p999_us: None,
         };
         Variant {
             name: name.to_owned(),
@@ -136,12 +168,13 @@ mod tests {
     fn ratios_are_taken_within_a_round() {
         let base = variant("base", [100.0, 10.0, 50.0], None);
         let other = variant("other", [90.0, 8.0, 50.0], Some(0.95));
-        assert_eq!(ratio(&other, &base).median, 0.9);
+        assert_eq!(ratio(Measure::Throughput, &other, &base).median, 0.9);
         let mut text = String::new();
         push_comparison(
             &mut text,
             &Comparison {
                 work: "work".to_owned(),
+                measure: Measure::Throughput,
                 variants: vec![base, other],
             },
         );
@@ -152,6 +185,37 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn of_latencies_less_is_better() {
+        let slower = |p99_us| {
+            let mut variant = variant("sandbox", [5.0; 3], Some(1.1));
+            for run in &mut variant.runs {
+                (run.p99_us, run.p999_us) = (p99_us, Some(900.0));
+            }
+            variant
+        };
+        for (p99_us, end) in [
+            (
+                420.0,
+                "| sandbox | 5 | 200 | 420 | 900 | 1.050 [1.050, 1.050] | at most 1.1: met |\n",
+            ),
+            (
+                460.0,
+                "| sandbox | 5 | 200 | 460 | 900 | 1.150 [1.150, 1.150] | at most 1.1: missed |\n",
+            ),
+        ] {
+            let comparison = Comparison {
+                work: "work".to_owned(),
+                measure: Measure::Latency,
+                variants: vec![variant("base", [5.0; 3], None), slower(p99_us)],
+            };
+            let mut text = String::new();
+            push_comparison(&mut text, &comparison);
+            let base = "| base | 5 | 200 | 400 | not known | 1.000 [1.000, 1.000] |  |\n";
+            assert!(text.ends_with(&format!("{base}{end}")), "{text}");
+        }
     }
 
     #[test]

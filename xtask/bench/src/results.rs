@@ -35,8 +35,30 @@ pub(crate) struct Facts {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Comparison {
     pub(crate) work: String,
+    #[serde(default)]
+    pub(crate) measure: Measure,
     /// The first one is what the others are compared with.
     pub(crate) variants: Vec<Variant>,
+}
+
+/// What variants are compared by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Measure {
+    /// Requests a second: more is better.
+    #[default]
+    Throughput,
+    /// The time that 99 of 100 answers do not exceed: less is better.
+    Latency,
+}
+
+impl Measure {
+    /// A run's number.
+    pub(crate) fn of(self, run: &Run) -> f64 {
+        match self {
+            Self::Throughput => run.requests_per_s,
+            Self::Latency => run.p99_us,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,7 +66,8 @@ pub(crate) struct Variant {
     pub(crate) name: String,
     /// One for each round: those of one number ran next to each other.
     pub(crate) runs: Vec<Run>,
-    /// What the ratio of throughput to the first variant is to be, at least.
+    /// What the ratio to the first variant is to be: of throughput at least, of latency at
+    /// most.
     pub(crate) goal: Option<f64>,
 }
 
@@ -56,6 +79,7 @@ pub(crate) struct Run {
     pub(crate) cpu_us: Option<f64>,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
+    pub(crate) p999_us: Option<f64>,
 }
 
 /// A single number.
@@ -66,6 +90,14 @@ pub(crate) struct Figure {
     pub(crate) unit: String,
     /// What it is to be, at most.
     pub(crate) goal: Option<f64>,
+}
+
+impl Section {
+    /// The comparisons that its picture shows.
+    pub(crate) fn pictured(&self) -> impl Iterator<Item = &Comparison> {
+        let comparisons = self.comparisons.iter();
+        comparisons.filter(|comparison| comparison.measure == Measure::Throughput)
+    }
 }
 
 impl Figure {

@@ -57,7 +57,8 @@ pub(crate) fn answer(address: &str, session: &Session) -> Result<String> {
 /// A message as in the tutorial.
 pub(crate) const SHORT: &str = "hello from acme";
 
-fn chat_body(session: &Session, message: &str) -> String {
+/// The body of a chat, in one line.
+pub(crate) fn chat_body(session: &Session, message: &str) -> String {
     let Session { tenant, id } = session;
     json!({ "tenant_id": tenant, "session_id": id, "message": message }).to_string()
 }
@@ -80,11 +81,12 @@ pub(crate) fn chat(session: &Session, message: &str) -> Vec<u8> {
 
 /// POST /session
 pub(crate) fn open(tenant: &str) -> Vec<u8> {
-    http(
-        "POST",
-        "/session",
-        &json!({ "tenant_id": tenant }).to_string(),
-    )
+    open_at("/session", tenant)
+}
+
+/// The same at another address, such as one with a query.
+pub(crate) fn open_at(path: &str, tenant: &str) -> Vec<u8> {
+    http("POST", path, &json!({ "tenant_id": tenant }).to_string())
 }
 
 /// GET /

@@ -4,21 +4,24 @@ use anyhow::Result;
 
 use super::{Bench, Contestant, Found, Kind, rounds};
 use crate::{
-    process::{Server, write_tenants},
-    results::{Comparison, Variant},
+    process::{Server, Workers, write_tenants},
+    results::{Comparison, Measure, Variant},
     work::{self, Session},
-    wrk::{Expect, write_script},
+    wrk::{Expect, Share, write_script},
 };
 
 pub(super) const KIND: Kind = Kind {
     name: "http",
     title: "Requests over HTTP",
-    about: "One worker thread on one processor, wrk on another one. Each variant has its turn in \
-            every round, next to the others; a ratio is taken within a round. The native engine \
-            is the same server without sandboxes; nginx answers every request with the same \
-            bytes, with one worker, and so shows what sockets and HTTP cost on this machine. \
-            Latencies are those of a closed loop: a connection sends its next request when it \
-            has its answer.",
+    about: "One worker thread on one processor, wrk on another one, which it keeps busy: it asks \
+            for answers again and again instead of sleeping until there are some. Otherwise a \
+            server would pay for waking it, and a slower one would pay more often. Only with all \
+            processors, as many worker threads and as many threads of wrk share them, and sleep \
+            while they wait. Each variant has its turn in every round, next to the others; a \
+            ratio is taken within a round. The native engine is the same server without \
+            sandboxes; nginx answers every request with the same bytes, with one worker, and so \
+            shows what sockets and HTTP cost on this machine. Latencies are those of a closed \
+            loop: a connection sends its next request when it has its answer.",
     run,
 };
 
@@ -43,10 +46,16 @@ fn run(bench: &Bench) -> Result<Found> {
     })
 }
 
-fn tenantry(bench: &Bench, name: &'static str, args: &[&str]) -> Result<Contestant> {
+fn tenantry(
+    bench: &Bench,
+    name: &'static str,
+    workers: Workers,
+    args: &[&str],
+) -> Result<Contestant> {
     let tenants = bench.scratch.join("3.jsonl");
     write_tenants(&tenants, TENANTS)?;
-    let server = Server::tenantry(&bench.server, &tenants, &[args, &UNBOUND].concat())?;
+    let args = [args, &UNBOUND].concat();
+    let server = Server::tenantry(&bench.server, &tenants, workers, &args)?;
     Ok(Contestant {
         name,
         address: server.address.clone(),
@@ -54,6 +63,10 @@ fn tenantry(bench: &Bench, name: &'static str, args: &[&str]) -> Result<Contesta
         script: bench
             .scratch
             .join(format!("{}.lua", name.replace(' ', "-"))),
+        share: match workers {
+            Workers::One => Share::Processor,
+            Workers::All => Share::All,
+        },
     })
 }
 
@@ -69,9 +82,9 @@ fn chats(sessions: &[Session], message: &str) -> Vec<Vec<u8>> {
 /// POST /chat by everything that there is to compare with.
 fn all_variants(bench: &Bench) -> Result<Vec<Comparison>> {
     let mut contestants = vec![
-        tenantry(bench, NATIVE, &["--engine", "native"])?,
-        tenantry(bench, TENANT, &[])?,
-        tenantry(bench, REQUEST, &["--isolation", "request"])?,
+        tenantry(bench, NATIVE, Workers::One, &["--engine", "native"])?,
+        tenantry(bench, TENANT, Workers::One, &[])?,
+        tenantry(bench, REQUEST, Workers::One, &["--isolation", "request"])?,
     ];
     let mut answer = String::new();
     for contestant in &contestants {
@@ -85,6 +98,7 @@ fn all_variants(bench: &Bench) -> Result<Vec<Comparison>> {
         address: server.address.clone(),
         server: Some(server),
         script: bench.scratch.join("native-engine.lua"),
+        share: Share::Processor,
     });
     if let Some(address) = &bench.reference {
         let script = bench.scratch.join("reference.lua");
@@ -98,6 +112,7 @@ fn all_variants(bench: &Bench) -> Result<Vec<Comparison>> {
             address: address.clone(),
             server: None,
             script,
+            share: Share::Processor,
         });
     }
     let runs = rounds(bench, &contestants, 32, Expect::Success)?;
@@ -114,7 +129,7 @@ fn all_variants(bench: &Bench) -> Result<Vec<Comparison>> {
             },
         })
         .collect();
-    let against = |base: &str, goal: f64| {
+    let against = |base: &str, measure: Measure, goal: f64| {
         let named = |name: &str| {
             variants
                 .iter()
@@ -126,13 +141,19 @@ fn all_variants(bench: &Bench) -> Result<Vec<Comparison>> {
             ..variant
         });
         Some(Comparison {
-            work: format!("POST /chat, against {base}"),
+            work: format!("POST /chat, 32 connections, against {base}"),
+            measure,
             variants: vec![named(base)?, tenant?],
         })
     };
-    let others = [against(NGINX, 0.9), against(REFERENCE, 35.0)];
+    let others = [
+        against(NATIVE, Measure::Latency, 1.1),
+        against(NGINX, Measure::Throughput, 0.9),
+        against(REFERENCE, Measure::Throughput, 35.0),
+    ];
     let first = Comparison {
         work: "POST /chat, 32 connections".to_owned(),
+        measure: Measure::Throughput,
         variants: variants.clone(),
     };
     Ok([first]
@@ -146,35 +167,61 @@ type Requests = fn(&Contestant) -> Result<Vec<Vec<u8>>>;
 /// Other work, by the native engine and by sandboxes.
 fn two_variants(bench: &Bench) -> Result<Vec<Comparison>> {
     let short: Requests = |c| Ok(chats(&sessions(c)?, work::SHORT));
-    let works: [(&str, usize, Expect, Requests); 8] = [
-        ("POST /chat, 1 connection", 1, Expect::Success, short),
-        ("POST /chat, 256 connections", 256, Expect::Success, short),
-        ("POST /chat, 1 KiB", 32, Expect::Success, |c| {
+    let one = Workers::One;
+    let works: [(&str, Workers, usize, Expect, Requests); 9] = [
+        (
+            "POST /chat, 32 connections, all processors",
+            Workers::All,
+            32,
+            Expect::Success,
+            short,
+        ),
+        ("POST /chat, 1 connection", one, 1, Expect::Success, short),
+        (
+            "POST /chat, 256 connections",
+            one,
+            256,
+            Expect::Success,
+            short,
+        ),
+        ("POST /chat, 1 KiB", one, 32, Expect::Success, |c| {
             Ok(chats(&sessions(c)?, &"hello, ".repeat(146)))
         }),
-        ("POST /chat, 64 KiB", 32, Expect::Success, |c| {
+        ("POST /chat, 64 KiB", one, 32, Expect::Success, |c| {
             Ok(chats(&sessions(c)?, &"hello, ".repeat(9_362)))
         }),
-        ("POST /session", 32, Expect::Success, |_| {
+        ("POST /session", one, 32, Expect::Success, |_| {
             Ok(vec![work::open("t0")])
         }),
-        ("GET /", 32, Expect::Success, |_| Ok(vec![work::list()])),
-        ("8 chats, a session, a list", 32, Expect::Success, |c| {
-            Ok(work::mix(&sessions(c)?))
+        ("GET /", one, 32, Expect::Success, |_| {
+            Ok(vec![work::list()])
         }),
-        ("refusals: 403, 404, 422, 429", 32, Expect::Refusal, |c| {
-            let spent = Session {
-                tenant: "spent".to_owned(),
-                id: work::open_session_of(&c.address, "spent")?,
-            };
-            Ok(work::refusals(&sessions(c)?, &spent))
-        }),
+        (
+            "8 chats, a session, a list",
+            one,
+            32,
+            Expect::Success,
+            |c| Ok(work::mix(&sessions(c)?)),
+        ),
+        (
+            "refusals: 403, 404, 422, 429",
+            one,
+            32,
+            Expect::Refusal,
+            |c| {
+                let spent = Session {
+                    tenant: "spent".to_owned(),
+                    id: work::open_session_of(&c.address, "spent")?,
+                };
+                Ok(work::refusals(&sessions(c)?, &spent))
+            },
+        ),
     ];
     let mut comparisons = Vec::new();
-    for (name, connections, expect, requests) in works {
+    for (name, workers, connections, expect, requests) in works {
         let contestants = [
-            tenantry(bench, NATIVE, &["--engine", "native"])?,
-            tenantry(bench, TENANT, &[])?,
+            tenantry(bench, NATIVE, workers, &["--engine", "native"])?,
+            tenantry(bench, TENANT, workers, &[])?,
         ];
         for contestant in &contestants {
             write_script(&contestant.script, &requests(contestant)?)?;
@@ -190,6 +237,7 @@ fn two_variants(bench: &Bench) -> Result<Vec<Comparison>> {
             });
         comparisons.push(Comparison {
             work: name.to_owned(),
+            measure: Measure::Throughput,
             variants: variants.collect(),
         });
     }

@@ -1,13 +1,15 @@
 //! Resident memory.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::{Bench, Found, Kind};
 use crate::{
-    process::{Server, write_tenants},
+    process::{Server, Workers, write_tenants},
     results::Figure,
     work::{self, SHORT},
-    wrk::{self, Expect, write_script},
+    wrk::{Expect, Share, Wrk, write_script},
 };
 
 pub(super) const KIND: Kind = Kind {
@@ -46,7 +48,23 @@ fn server(bench: &Bench, tenants: usize, args: &[&str]) -> Result<Server> {
     let file = bench.scratch.join(format!("{tenants}.jsonl"));
     write_tenants(&file, tenants)?;
     let unbound = ["--max-sessions", "4000000000"];
-    Server::tenantry(&bench.server, &file, &[args, &unbound].concat())
+    Server::tenantry(
+        &bench.server,
+        &file,
+        Workers::One,
+        &[args, &unbound].concat(),
+    )
+}
+
+/// 32 connections that keep the server busy.
+fn busy<'a>(server: &'a Server, script: &'a Path) -> Wrk<'a> {
+    Wrk {
+        script,
+        address: &server.address,
+        connections: 32,
+        expect: Expect::Success,
+        share: Share::Processor,
+    }
 }
 
 fn at_start(bench: &Bench) -> Result<Vec<Figure>> {
@@ -70,13 +88,14 @@ fn sessions(bench: &Bench) -> Result<Vec<Figure>> {
     let script = bench.scratch.join("sessions.lua");
     write_script(&script, &[work::open("t0")])?;
     // Buffers, and whatever else a busy server has.
-    let mut opened = wrk::run(&script, &server.address, 32, 1, Expect::Success)?.requests;
+    let wrk = busy(&server, &script);
+    let mut opened = wrk.run(1)?.requests;
     let start = server.resident_bytes()?;
     let before = opened;
     let mut figures = Vec::new();
     for (count, goal) in SESSIONS {
         while opened < count {
-            opened += wrk::run(&script, &server.address, 32, 2, Expect::Success)?.requests;
+            opened += wrk.run(2)?.requests;
         }
         let bytes = (server.resident_bytes()? - start) / (opened - before);
         let what = format!("for each of {:.1} million sessions", opened / 1e6);
@@ -124,13 +143,13 @@ fn growth(bench: &Bench) -> Result<Figure> {
     let chats = sessions.iter().map(|session| work::chat(session, SHORT));
     let script = bench.scratch.join("growth.lua");
     write_script(&script, &chats.chain([work::list()]).collect::<Vec<_>>())?;
-    let load = |seconds| wrk::run(&script, &server.address, 32, seconds, Expect::Success);
-    load(2)?;
+    let wrk = busy(&server, &script);
+    wrk.run(2)?;
     let before = server.resident_bytes()?;
     let mut requests = 0.0;
     // As many as a busy hour has, at 500 a second.
     while requests < 1_800_000.0 {
-        requests += load(5)?.requests;
+        requests += wrk.run(5)?.requests;
     }
     let grown = server.resident_bytes()? - before;
     let what = format!("grown over {:.1} million chats and lists", requests / 1e6);

@@ -2,18 +2,26 @@
 
 mod calls;
 mod http;
+mod idle;
+mod latency;
 mod memory;
+mod neighbour;
+mod size;
 mod start;
 mod tenants;
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::results::{Comparison, Figure, Run};
 use crate::{
     process::Server,
-    wrk::{self, Expect},
+    work::{SHORT, Session, chat_body},
+    wrk::{Expect, Share, Wrk},
 };
 
 /// How it is measured.
@@ -23,6 +31,12 @@ pub(crate) struct Bench {
     pub(crate) server: PathBuf,
     /// The program that makes calls without sockets.
     pub(crate) calls: PathBuf,
+    /// The server program with a guest that misbehaves on order.
+    pub(crate) misbehaving: PathBuf,
+    /// The WebAssembly component that the server program embeds.
+    pub(crate) component: PathBuf,
+    /// The load generator of open loops.
+    pub(crate) oha: PathBuf,
     /// Where scripts and tenants files are written.
     pub(crate) scratch: PathBuf,
     /// Rounds in which each variant has its turn.
@@ -49,12 +63,16 @@ pub(crate) struct Kind {
 }
 
 /// All kinds, in the order of the document.
-pub(crate) const KINDS: [Kind; 5] = [
+pub(crate) const KINDS: [Kind; 9] = [
     http::KIND,
+    latency::KIND,
+    neighbour::KIND,
+    idle::KIND,
     calls::KIND,
     tenants::KIND,
     memory::KIND,
     start::KIND,
+    size::KIND,
 ];
 
 /// Something that can be given the same work as others.
@@ -64,10 +82,12 @@ struct Contestant {
     /// Whose time on processors is counted; not known of servers that run elsewhere.
     server: Option<Server>,
     script: PathBuf,
+    /// What its load generator has of the machine.
+    share: Share,
 }
 
 impl Contestant {
-    fn turn(&self, bench: &Bench, connections: usize, expect: Expect) -> Result<Run> {
+    fn turn(&self, seconds: u64, connections: usize, expect: Expect) -> Result<Run> {
         let cpu = |contestant: &Self| {
             contestant
                 .server
@@ -76,49 +96,60 @@ impl Contestant {
                 .transpose()
         };
         let before = cpu(self)?;
-        let load = wrk::run(
-            &self.script,
-            &self.address,
+        let wrk = Wrk {
+            script: &self.script,
+            address: &self.address,
             connections,
-            bench.seconds,
             expect,
-        )?;
+            share: self.share,
+        };
+        let load = wrk.run(seconds)?;
         let used = cpu(self)?.zip(before).map(|(after, before)| after - before);
         Ok(Run {
             requests_per_s: load.requests / load.duration_us * 1e6,
             cpu_us: used.map(|seconds| seconds * 1e6 / load.requests),
             p50_us: load.p50_us,
             p99_us: load.p99_us,
+            p999_us: Some(load.p999_us),
         })
     }
 }
 
-/// Gives each its turn in every round, in an order that changes from round to round. A turn
-/// before the first round does not count.
+/// Gives each its turn in every round.
 fn rounds(
     bench: &Bench,
     contestants: &[Contestant],
     connections: usize,
     expect: Expect,
 ) -> Result<Vec<Vec<Run>>> {
-    for contestant in contestants {
-        contestant.turn(
-            &Bench {
-                seconds: 1,
-                ..bench.clone()
-            },
-            connections,
-            expect,
-        )?;
+    let turn = |at: usize, seconds| contestants[at].turn(seconds, connections, expect);
+    in_turns(bench, contestants.len(), turn)
+}
+
+/// Gives each of so many its turn in every round, in an order that changes from round to round.
+/// `turn` takes who it is and for how many seconds. A turn of a second before the first round
+/// does not count.
+fn in_turns(
+    bench: &Bench,
+    count: usize,
+    turn: impl Fn(usize, u64) -> Result<Run>,
+) -> Result<Vec<Vec<Run>>> {
+    for at in 0..count {
+        turn(at, 1)?;
     }
-    let mut runs = vec![Vec::new(); contestants.len()];
+    let mut runs = vec![Vec::new(); count];
     for round in 0..bench.rounds {
-        for turn in 0..contestants.len() {
-            let at = (round + turn) % contestants.len();
-            if let (Some(contestant), Some(runs)) = (contestants.get(at), runs.get_mut(at)) {
-                runs.push(contestant.turn(bench, connections, expect)?);
-            }
+        for next in 0..count {
+            let at = (round + next) % count;
+            runs[at].push(turn(at, bench.seconds)?);
         }
     }
     Ok(runs)
+}
+
+/// Writes the bodies of short chats in these sessions, one on each line.
+fn write_bodies(path: &Path, sessions: &[Session]) -> Result<()> {
+    let bodies = sessions.iter().map(|session| chat_body(session, SHORT));
+    let text = bodies.collect::<Vec<_>>().join("\n");
+    fs::write(path, text).with_context(|| path.display().to_string())
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{Bench, Found, Kind};
 use crate::{
-    process::{Server, write_tenants},
+    process::{Server, Workers, write_tenants},
     results::Figure,
     stats::Spread,
     work,
@@ -36,7 +36,8 @@ fn run(bench: &Bench) -> Result<Found> {
             let mut times = Vec::new();
             for _ in 0..starts {
                 let start = Instant::now();
-                let server = Server::tenantry(&bench.server, &file, &["--engine", engine])?;
+                let server =
+                    Server::tenantry(&bench.server, &file, Workers::One, &["--engine", engine])?;
                 work::open_session_of(&server.address, "t0")?;
                 times.push(start.elapsed().as_secs_f64() * 1e3);
             }

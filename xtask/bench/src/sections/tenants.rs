@@ -1,15 +1,17 @@
 //! Many tenants: sandboxes come and go.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use anyhow::Result;
 
-use super::{Bench, Contestant, Found, Kind, rounds};
+use super::{Bench, Contestant, Found, Kind, calls::nanoseconds, rounds};
 use crate::{
-    process::{Server, write_tenants},
-    results::{Comparison, Variant},
+    connection::Connection,
+    process::{Server, Workers, write_tenants},
+    results::{Comparison, Figure, Measure, Variant},
+    stats,
     work::{self, Spread},
-    wrk::{Expect, write_script},
+    wrk::{Expect, Share, write_script},
 };
 
 pub(super) const KIND: Kind = Kind {
@@ -48,7 +50,7 @@ fn run(bench: &Bench) -> Result<Found> {
         if files.insert(tenants, file.clone()).is_none() {
             write_tenants(&file, tenants)?;
         }
-        let server = Server::tenantry(&bench.server, &file, &[])?;
+        let server = Server::tenantry(&bench.server, &file, Workers::One, &[])?;
         let script = bench.scratch.join(format!("{tenants}-{spread:?}.lua"));
         let reached = if tenants == 1_000_000 { 3 } else { tenants };
         let sequence = work::sequence(reached, spread, LENGTH);
@@ -67,6 +69,7 @@ fn run(bench: &Bench) -> Result<Found> {
             address: server.address.clone(),
             server: Some(server),
             script,
+            share: Share::Processor,
         });
     }
     let runs = rounds(bench, &contestants, 32, Expect::Success)?;
@@ -89,8 +92,50 @@ fn run(bench: &Bench) -> Result<Found> {
     Ok(Found {
         comparisons: vec![Comparison {
             work: "POST /chat by tenants".to_owned(),
+            measure: Measure::Throughput,
             variants: variants.collect(),
         }],
-        figures: Vec::new(),
+        figures: vec![first_request(bench)?, made_room(bench)?],
     })
+}
+
+/// What a tenant's first request is to take beyond a later one, at most.
+const COLD_GOAL_US: f64 = 20.0;
+
+/// Tenants, for all of which a thread has room from the start.
+const COLD: usize = 500;
+
+/// By how much a tenant's first request takes longer than its second one.
+fn first_request(bench: &Bench) -> Result<Figure> {
+    let file = bench.scratch.join(format!("{COLD}.jsonl"));
+    write_tenants(&file, COLD)?;
+    let server = Server::tenantry(&bench.server, &file, Workers::One, &[])?;
+    let mut connection = Connection::open(&server.address)?;
+    let mut more = Vec::new();
+    for n in 0..COLD {
+        let open = work::open(&format!("t{n}"));
+        let mut timed = || -> Result<f64> {
+            let start = Instant::now();
+            connection.ask(&open)?;
+            Ok(start.elapsed().as_secs_f64() * 1e6)
+        };
+        let first = timed()?;
+        more.push(first - timed()?);
+    }
+    let what = "a tenant's first POST /session, beyond its second one";
+    let more = stats::Spread::of(more).median;
+    Ok(Figure::new(what, more, "µs", Some(COLD_GOAL_US)))
+}
+
+/// By how much a chat takes longer for which another tenant's sandbox has to make room.
+fn made_room(bench: &Bench) -> Result<Figure> {
+    const CALLS: u64 = 20_000;
+    let mut more = Vec::new();
+    for _ in 0..bench.rounds {
+        let warm = nanoseconds(bench, "tenant", CALLS)?;
+        more.push((nanoseconds(bench, "cold", CALLS)? - warm) / 1e3);
+    }
+    let what = "a chat for which another sandbox makes room, beyond others, in one process";
+    let more = stats::Spread::of(more).median;
+    Ok(Figure::new(what, more, "µs", Some(COLD_GOAL_US)))
 }
