@@ -52,9 +52,11 @@ impl Server {
             command.args(["--threads", "1"]);
         }
         command
-            .args(["--log-filter", "warn", "--tenants"])
+            .arg("--tenants")
             .arg(tenants)
             .args(args)
+            // Where the arguments say nothing else.
+            .env("TENANTRY_LOG_FILTER", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = command.spawn().context("the server can't be started")?;
