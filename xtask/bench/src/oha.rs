@@ -96,3 +96,39 @@ fn parse(said: &str) -> Result<Run> {
         p999_us: Some(percentiles.p999 * 1e6),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What oha 1.16.0 said of a server that was asked 200 times a second.
+    const SAID: &str = include_str!("oha.json");
+
+    #[test]
+    fn times_and_answers_are_read() {
+        let run = parse(SAID).expect("a report");
+        assert!((run.requests_per_s - 200.0).abs() < 2.0, "{run:?}");
+        let p999_us = run.p999_us.expect("it is there");
+        let ordered = 0.0 < run.p50_us && run.p50_us < run.p99_us && run.p99_us < p999_us;
+        assert!(ordered && p999_us < 1e6, "{run:?}");
+    }
+
+    #[test]
+    fn refusals_and_failures_are_no_answers() {
+        let with_error = |error: &str| {
+            let errors = format!(r#""errorDistribution": {{ "{error}": 3 }}"#);
+            SAID.replace(r#""errorDistribution": {}"#, &errors)
+        };
+        parse(&with_error(AT_THE_END)).expect("what ends with the run is no failure");
+        for (said, error) in [
+            (with_error("connection refused"), "requests failed"),
+            (
+                SAID.replace(r#""200": "#, r#""429": "#),
+                "answers were refusals",
+            ),
+        ] {
+            let found = parse(&said).expect_err("no answer").to_string();
+            assert!(found.starts_with(error), "{found}");
+        }
+    }
+}

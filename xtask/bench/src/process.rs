@@ -126,6 +126,23 @@ impl Server {
         Ok(ticks as f64 / 100.0)
     }
 
+    /// Waits until the server has nothing to do: what clients no longer wait for may go on.
+    ///
+    /// # Errors
+    /// It always has something to do.
+    pub(crate) fn wait_until_idle(&self) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let before = self.cpu_seconds()?;
+            thread::sleep(Duration::from_millis(500));
+            // Time is counted in steps of this size.
+            if self.cpu_seconds()? - before < 0.015 {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < PATIENCE, "the server is never idle");
+        }
+    }
+
     /// Bytes of memory that the process has resident.
     ///
     /// # Errors

@@ -27,11 +27,12 @@ pub(crate) const CARGO_DENY: Tool = Tool {
     args: &["--debug"],
 };
 
-/// Loads the server at a fixed rate. Without TLS, which takes long to build.
+/// Loads the server at a fixed rate. Without its features, one of which is TLS, it does not
+/// compile.
 pub(crate) const OHA: Tool = Tool {
     name: "oha",
     version: "1.16.0",
-    args: &["--no-default-features"],
+    args: &[],
 };
 
 impl Tool {

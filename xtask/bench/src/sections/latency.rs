@@ -23,7 +23,7 @@ pub(super) const KIND: Kind = Kind {
 };
 
 /// Requests a second, which oha holds on one processor.
-const RATES: [u32; 3] = [1_000, 5_000, 15_000];
+const RATES: [u32; 3] = [1_000, 5_000, 10_000];
 
 /// As many that requests do not wait for a connection.
 const CONNECTIONS: usize = 64;

@@ -27,7 +27,7 @@ pub(super) const KIND: Kind = Kind {
             and a ratio is taken within a round. Both generators run on one processor, where wrk \
             is `nice`: it has what oha leaves. Guests that run to their deadline are those of the \
             tests, which misbehave on order: each gives its thread to others at every tick, \
-            which is 5 ms.",
+            which is 5 ms. A quiet turn begins when the server has nothing left to do.",
     run,
 };
 
@@ -155,6 +155,7 @@ fn rounds(bench: &Bench, flood: &Flood) -> Result<[Vec<Run>; 2]> {
         thread::sleep(Duration::from_secs(1));
         let run = oha.run(seconds)?;
         wrk.finish(running)?;
+        server.wait_until_idle()?;
         Ok(run)
     };
     let mut runs = in_turns(bench, 2, turn)?.into_iter();
