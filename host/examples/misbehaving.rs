@@ -1,5 +1,5 @@
 //! The server with the guest of its tests, which misbehaves on order, for `cargo xtask bench`:
-//! `misbehaving serve ...` takes what `tenantry serve` takes. A request whose query says
+//! `misbehaving serve ...` takes what `tenantry serve` takes. A chat with the message
 //! `misbehave=loop` runs until its deadline.
 
 #![forbid(unsafe_code)]

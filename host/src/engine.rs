@@ -67,6 +67,15 @@ impl Engine {
 
     /// Answers a request.
     pub async fn answer(&self, request: &Request<'_>) -> Answered {
+        self.answer_for(request, |_| ()).await
+    }
+
+    /// Answers a request; says whose it is as soon as that is known.
+    pub async fn answer_for(
+        &self,
+        request: &Request<'_>,
+        whose: impl FnOnce(Option<&Entry>),
+    ) -> Answered {
         let call = Call::read(request);
         let tenant = match call.scope() {
             Some(id) => match self.state.tenants.find(id).wait().await {
@@ -75,6 +84,7 @@ impl Engine {
             },
             None => None,
         };
+        whose(tenant.as_deref());
         let answer = match &self.sandboxes {
             Some(sandboxes) => sandboxes.answer(request, &call, tenant.as_ref()).await,
             None => Ok(native::answer(&call, tenant.as_deref(), &self.state).await),

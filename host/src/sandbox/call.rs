@@ -11,6 +11,7 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use super::{
     Component, KEEP_MEMORY_BYTES, TICK,
     bindings::{self, exports::tenantry::sandbox::handler as wit},
+    pause::pause,
     scope::Scope,
 };
 use crate::state::{Entry, State};
@@ -75,7 +76,7 @@ impl Sandbox {
                 UpdateDeadline::Interrupt
             } else {
                 // Not a plain yield: that would not let the thread look at its sockets.
-                UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+                UpdateDeadline::YieldCustom(1, Box::pin(pause()))
             })
         });
         store.set_epoch_deadline(1);

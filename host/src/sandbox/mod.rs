@@ -6,6 +6,7 @@
 //! What a guest may ask is in `scope`; what becomes of one that misbehaves, in `call`.
 
 mod call;
+mod pause;
 mod pool;
 mod scope;
 mod ticker;

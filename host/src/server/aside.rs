@@ -18,7 +18,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::service::{self, Reply};
+use super::service::{Reply, body_of};
 use crate::engine::Engine;
 
 /// Bytes of a body that is large. Handing a smaller one to another thread would cost more
@@ -76,8 +76,9 @@ pub(super) fn work(mut jobs: Jobs, engine: Engine) -> io::Result<()> {
                     content_type: job.content_type.as_ref().map(HeaderValue::as_bytes),
                     body: Payload::from(&*job.body),
                 };
+                let answer = async { body_of(&engine, engine.answer(&request).await).await };
                 let reply = tokio::select! {
-                    reply = service::ask(&engine, &request) => reply,
+                    reply = answer => reply,
                     // Nobody waits for it any more.
                     () = sender.closed() => return,
                 };
@@ -89,13 +90,23 @@ pub(super) fn work(mut jobs: Jobs, engine: Engine) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the system prefer other threads to the calling one, the more the higher, up to 19.
+/// Has the system run the calling thread when no other one wants to. A merely nice one is let
+/// run on for milliseconds when a worker has something to do again.
 #[cfg(target_os = "linux")]
 fn yield_to_workers() {
-    const NICE: i32 = 19;
-    // Elsewhere "this process" is not only this thread.
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::warn!(%error, "large requests are answered at the priority of all others");
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    if let Err(error) =
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
+    {
+        tracing::warn!(
+            ?error,
+            "large requests are answered at the priority of all others"
+        );
     }
 }
 

@@ -116,7 +116,8 @@ where
             connection.as_mut().graceful_shutdown();
             polled = connection.poll(cx);
         }
-        turns.charge(activity.party.get(), start.elapsed());
+        let now = Instant::now();
+        turns.charge(activity.party.get(), now - start, now);
         polled.map(|ended| match ended {
             Ok(()) => Ended::Done,
             Err(error) => Ended::Early(error),

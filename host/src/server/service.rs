@@ -27,7 +27,10 @@ use super::{
     body::{self, Refusal},
     log,
 };
-use crate::engine::{Answered, Engine};
+use crate::{
+    engine::{Answered, Engine},
+    state::Entry,
+};
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -107,6 +110,7 @@ impl Service {
             Bytes::new()
         };
         let content_type = head.headers.get(header::CONTENT_TYPE);
+        let is_of = |tenant: Option<&Entry>| activity.party.set(tenant.map(|tenant| tenant.key));
         let reply = async {
             if body.len() >= aside::LARGE_BYTES {
                 let job = aside::Job {
@@ -115,8 +119,10 @@ impl Service {
                     content_type: content_type.cloned(),
                     body,
                 };
-                let answered = self.aside.ask(job).await;
-                return answered.unwrap_or_else(|Unavailable| unavailable());
+                let reply = self.aside.ask(job).await;
+                let (answered, body) = reply.unwrap_or_else(|Unavailable| unavailable());
+                is_of(answered.tenant.as_deref());
+                return (answered, body);
             }
             let request = Request {
                 method,
@@ -124,7 +130,7 @@ impl Service {
                 content_type: content_type.map(HeaderValue::as_bytes),
                 body: Payload::from(&*body),
             };
-            ask(&self.engine, &request).await
+            body_of(&self.engine, self.engine.answer_for(&request, is_of).await).await
         };
         let answered = within(self.settings.request_timeout, reply).await;
         let (answered, body) = answered.unwrap_or_else(|| {
@@ -139,9 +145,8 @@ impl Service {
     }
 }
 
-/// Has an engine answer a request.
-pub(super) async fn ask(engine: &Engine, request: &Request<'_>) -> Reply {
-    let mut answered = engine.answer(request).await;
+/// An answer of this engine, and the bytes of its body.
+pub(super) async fn body_of(engine: &Engine, mut answered: Answered) -> Reply {
     let body = std::mem::replace(&mut answered.response.body, TAKEN);
     match engine.body(body).await {
         Ok(body) => (answered, body),

@@ -25,7 +25,8 @@ use super::activity::Activity;
 /// at its sockets nearly as often as it answers.
 const SHARE: Duration = Duration::from_micros(100);
 
-/// A round, at most.
+/// A round in which nobody waits for the next one, and how long it matters that somebody has
+/// taken a share of it.
 const MAX_ROUND: Duration = Duration::from_millis(1);
 
 /// Who shares: a tenant, or all connections that have had no request for one.
@@ -53,7 +54,8 @@ pub(super) struct Turns {
 
 #[derive(Debug)]
 struct Round {
-    start: Instant,
+    /// When it began, or somebody was limited in it.
+    since: Instant,
     parties: HashMap<Party, Taken>,
     /// Parties that are limited.
     limited: usize,
@@ -66,7 +68,7 @@ struct Round {
 struct Taken {
     time: Duration,
     /// How often one of its connections went on.
-    times: usize,
+    times: u128,
     waiting: VecDeque<Weak<Activity>>,
 }
 
@@ -75,13 +77,19 @@ impl Taken {
     fn is_limited(&self) -> bool {
         self.time >= SHARE || !self.waiting.is_empty()
     }
+
+    /// Connections that take about a share, if they go on like those before; at least one.
+    fn fitting(&self) -> u128 {
+        let fitting = SHARE.as_nanos() * self.times / self.time.as_nanos().max(1);
+        fitting.max(1)
+    }
 }
 
 impl Turns {
     pub(super) fn new() -> Self {
         Self {
             round: RefCell::new(Round {
-                start: Instant::now(),
+                since: Instant::now(),
                 parties: HashMap::new(),
                 limited: 0,
                 waiting: 0,
@@ -117,8 +125,8 @@ impl Turns {
         }
     }
 
-    /// Charges a party for the time that one of its connections has taken.
-    pub(super) fn charge(&self, party: Party, time: Duration) {
+    /// Charges a party for the time that one of its connections has taken until `now`.
+    pub(super) fn charge(&self, party: Party, time: Duration, now: Instant) {
         let mut round = self.round.borrow_mut();
         let taken = round.parties.entry(party).or_default();
         let was_limited = taken.is_limited();
@@ -126,6 +134,7 @@ impl Turns {
         taken.times += 1;
         if taken.is_limited() && !was_limited {
             round.limited += 1;
+            round.since = now;
         }
     }
 
@@ -146,8 +155,8 @@ impl Turns {
 impl Round {
     /// Where nobody waits for the next round, it begins by itself.
     fn end_after_max(&mut self, now: Instant) {
-        if self.waiting == 0 && now.duration_since(self.start) > MAX_ROUND {
-            self.start = now;
+        if self.waiting == 0 && now.duration_since(self.since) > MAX_ROUND {
+            self.since = now;
             self.parties.clear();
             self.limited = 0;
         }
@@ -155,17 +164,16 @@ impl Round {
 
     /// Begins the next round; returns whether somebody waits for the one after it.
     fn next(&mut self, now: Instant) -> bool {
-        self.start = now;
+        self.since = now;
+        let mut granted = Vec::new();
         self.parties.retain(|_, taken| {
-            // As many as went on before: one share of connections is about like another.
-            let mut grants = taken.times.max(1);
+            let mut grants = taken.fitting();
             while grants > 0
                 && let Some(connection) = taken.waiting.pop_front()
             {
                 self.waiting -= 1;
                 if let Some(connection) = connection.upgrade() {
-                    connection.turn.set(Turn::Granted);
-                    connection.wake();
+                    granted.push((taken.time, connection));
                     grants -= 1;
                 }
             }
@@ -174,6 +182,12 @@ impl Round {
             taken.is_limited()
         });
         self.limited = self.parties.len();
+        // Who took a little more than a share does not wait for who takes far more.
+        granted.sort_by_key(|(time, _)| *time);
+        for (_, connection) in granted {
+            connection.turn.set(Turn::Granted);
+            connection.wake();
+        }
         self.waiting > 0
     }
 }
@@ -194,11 +208,17 @@ mod tests {
         })
     }
 
-    /// The first `N` that may go on, of more than there are.
+    /// Which of them may go on.
     fn going(turns: &Turns, connections: &[Rc<Activity>]) -> Vec<bool> {
-        let now = turns.round.borrow().start;
+        let now = turns.round.borrow().since;
         let may_go = |connection| turns.may_go(connection, now);
         connections.iter().map(may_go).collect()
+    }
+
+    /// Charges the first party, which has begun with that when the round began.
+    fn charge(turns: &Turns, time: Duration) {
+        let now = turns.round.borrow().since + time;
+        turns.charge(Some(1), time, now);
     }
 
     fn run(rounds: usize, turns: &Rc<Turns>) {
@@ -217,12 +237,19 @@ mod tests {
         let turns = Turns::new();
         let all = connections([1, 1, 2]);
         assert_eq!(going(&turns, &all), [true, true, true]);
-        turns.charge(Some(1), SHARE / 2);
+        charge(&turns, SHARE / 2);
         assert_eq!(going(&turns, &all), [true, true, true]);
-        turns.charge(Some(1), SHARE / 2);
+        charge(&turns, SHARE / 2);
         assert_eq!(going(&turns, &all), [false, false, true]);
         // Woken by something else, they wait on.
         assert_eq!(going(&turns, &all), [false, false, true]);
+    }
+
+    #[test]
+    fn what_took_longer_than_a_round_is_not_forgotten_with_it() {
+        let turns = Turns::new();
+        charge(&turns, MAX_ROUND * 5);
+        assert_eq!(going(&turns, &connections([1, 2])), [false, true]);
     }
 
     #[test]
@@ -230,8 +257,8 @@ mod tests {
         let turns = Rc::new(Turns::new());
         let all = connections([1, 1, 1, 1]);
         // Two took the whole share.
-        turns.charge(Some(1), SHARE / 2);
-        turns.charge(Some(1), SHARE / 2);
+        charge(&turns, SHARE / 2);
+        charge(&turns, SHARE / 2);
         assert_eq!(going(&turns, &all), [false; 4]);
         run(1, &turns);
         assert_eq!(going(&turns, &all), [true, true, false, false]);
@@ -241,10 +268,22 @@ mod tests {
     }
 
     #[test]
+    fn of_those_that_take_long_one_goes_on_in_a_round() {
+        let turns = Rc::new(Turns::new());
+        let all = connections([1, 1, 1, 1]);
+        for _ in 0..3 {
+            charge(&turns, SHARE * 10);
+        }
+        assert_eq!(going(&turns, &all), [false; 4]);
+        run(1, &turns);
+        assert_eq!(going(&turns, &all), [true, false, false, false]);
+    }
+
+    #[test]
     fn a_connection_that_has_ended_takes_nobodys_turn() {
         let turns = Rc::new(Turns::new());
         let [first, second] = connections([1, 1]);
-        turns.charge(Some(1), SHARE);
+        charge(&turns, SHARE);
         assert!(!going(&turns, &[first])[0]);
         assert_eq!(going(&turns, &[Rc::clone(&second)]), [false]);
         run(1, &turns);
@@ -255,9 +294,8 @@ mod tests {
     fn a_round_that_nobody_waits_for_ends_by_itself() {
         let turns = Turns::new();
         let [connection] = connections([1]);
-        turns.charge(Some(1), SHARE);
-        let start = turns.round.borrow().start;
-        let later = start + MAX_ROUND + Duration::from_nanos(1);
+        charge(&turns, SHARE);
+        let later = turns.round.borrow().since + MAX_ROUND + Duration::from_nanos(1);
         assert!(turns.may_go(&connection, later));
         assert_eq!(turns.round.borrow().limited, 0);
     }

@@ -155,3 +155,24 @@ fn what_keeps_a_large_request_busy_keeps_no_other_waiting() {
         assert_answered(&mut stopped);
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_thread_beside_a_worker_runs_when_no_other_wants_to() {
+    const SCHED_IDLE: &str = "5";
+    // Its answer says that the thread has begun.
+    let server = Stoppable::start(Way::Native);
+    let mut connection = server.stop(100_000);
+    let tasks = std::fs::read_dir("/proc/self/task").expect("threads");
+    let policies = tasks.filter_map(|task| {
+        let stat = std::fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+        // What follows the name, which may hold anything: the state is the third field.
+        let (name, fields) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        let policy = fields.split(' ').nth(38)?.to_owned();
+        name.starts_with("tenantry-aside").then_some(policy)
+    });
+    // Those of other tests may be about to begin.
+    assert!(policies.into_iter().any(|policy| policy == SCHED_IDLE));
+    server.go_on();
+    assert_answered(&mut connection);
+}

@@ -81,12 +81,8 @@ pub(crate) fn chat(session: &Session, message: &str) -> Vec<u8> {
 
 /// POST /session
 pub(crate) fn open(tenant: &str) -> Vec<u8> {
-    open_at("/session", tenant)
-}
-
-/// The same at another address, such as one with a query.
-pub(crate) fn open_at(path: &str, tenant: &str) -> Vec<u8> {
-    http("POST", path, &json!({ "tenant_id": tenant }).to_string())
+    let body = json!({ "tenant_id": tenant }).to_string();
+    http("POST", "/session", &body)
 }
 
 /// GET /

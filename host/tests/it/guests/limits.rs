@@ -44,6 +44,7 @@ fn while_a_guest_runs_its_thread_answers_others() {
             .each_ref()
             .map(|order| Box::pin(answer(&inside.engine, order)));
         for n in 1..=20 {
+            tokio::task::yield_now().await;
             assert!(poll_once(one.as_mut()).await.is_pending());
             assert!(poll_once(two.as_mut()).await.is_pending());
             let (reply, fault) = answer(&inside.engine, &order(Some("globex"), "count")).await;
@@ -79,6 +80,7 @@ fn time_that_others_run_is_not_running_time() {
         assert!(poll_once(hog.as_mut()).await.is_pending());
         // Far longer than its deadline.
         std::thread::sleep(TICK * 40);
+        tokio::task::yield_now().await;
         let (_, pauses) = hog.await;
         assert_eq!(pauses, 10);
     });

@@ -165,7 +165,7 @@ fn rounds(bench: &Bench, flood: &Flood) -> Result<[Vec<Run>; 2]> {
 fn flood_request(sends: &Sends, session: &Session) -> Vec<u8> {
     match sends {
         Sends::Chats(bytes) => work::chat(session, &"x".repeat(*bytes)),
-        Sends::Loops(_) => work::open_at("/session?misbehave=loop", &session.tenant),
+        Sends::Loops(_) => work::chat(session, "misbehave=loop"),
     }
 }
 
