@@ -143,15 +143,16 @@ impl Server {
         }
     }
 
-    /// Bytes of memory that the process has resident.
+    /// Bytes of memory that the process has resident. What is there once and mapped several
+    /// times, as the pages that sandboxes share are, counts once: the proportional set size.
     ///
     /// # Errors
     /// The system does not say.
     pub(crate) fn resident_bytes(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-        Ok(kib.context("/proc/PID/status has no VmRSS")? * 1024.0)
+        Ok(kib.context("/proc/PID/smaps_rollup has no Pss")? * 1024.0)
     }
 }
 
