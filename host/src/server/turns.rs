@@ -23,11 +23,11 @@ use super::activity::Activity;
 
 /// What a party may take of a round: some short requests. With less, the thread would look
 /// at its sockets nearly as often as it answers.
-const SHARE: Duration = Duration::from_micros(100);
+const SHARE: Duration = Duration::from_micros(300);
 
 /// A round in which nobody waits for the next one, and how long it matters that somebody has
 /// taken a share of it.
-const MAX_ROUND: Duration = Duration::from_millis(1);
+const MAX_ROUND: Duration = Duration::from_millis(3);
 
 /// Who shares: a tenant, or all connections that have had no request for one.
 pub(super) type Party = Option<TenantKey>;
