@@ -209,14 +209,12 @@ impl<'a> Call<'a> {
     /// The answer is a function of what `tenancy` says: asked again, with the same
     /// answers from it, the same comes out.
     pub fn answer<'t>(&self, tenancy: &mut impl Tenancy<'t>) -> Response {
-        let is_nobodys = tenancy.tenant().is_none();
-        let mut response = match &self.kind {
-            Kind::Fixed(response) if is_nobodys => response.clone(),
-            Kind::Refused(refusal) if is_nobodys => refusal::response(refusal),
-            _ => match self.operation() {
-                Some(operation) => operation.answer(tenancy),
-                None => Response::internal_error(),
-            },
+        let mut response = match (self.operation(), &self.kind) {
+            (Some(operation), _) => operation.answer(tenancy),
+            (None, _) if tenancy.tenant().is_some() => Response::internal_error(),
+            (None, Kind::Fixed(response)) => response.clone(),
+            (None, Kind::Refused(refusal)) => refusal::response(refusal),
+            (None, Kind::OpenSession(_) | Kind::Chat(_)) => Response::internal_error(),
         };
         response.head_only = self.head_only;
         response

@@ -52,7 +52,7 @@ pub struct SandboxLimits {
     /// How long a sandbox lives. Default is [`Isolation::Tenant`].
     pub isolation: Isolation,
     /// Sandboxes that a worker thread keeps, busy ones included. Over it, the one that
-    /// was idle for longest makes room; where all are busy, requests wait.
+    /// was idle for longest makes room; where all are busy, or very many, requests wait.
     pub max_per_thread: usize,
     /// Running time of one request, in ticks of [`TICK`].
     pub deadline: Duration,
@@ -77,6 +77,10 @@ impl SandboxLimits {
         workers.saturating_mul(self.max_per_thread.saturating_add(self.max_aside()))
     }
 }
+
+/// Sandboxes of a thread that are busy at a time. Each has a stack as long as it is, and each
+/// stack is a system call when the server starts.
+const MAX_BUSY: usize = 128;
 
 /// Large requests are few: they come from few tenants at a time.
 const MAX_ASIDE: usize = 32;
@@ -132,6 +136,8 @@ impl Component {
 /// The settings that build script and server share, and those of the running engine.
 fn engine_settings(workers: usize, limits: &SandboxLimits) -> wasmtime::Config {
     // So many that they can't be reserved are refused when they are.
+    let stacks = limits.max_per_thread.min(MAX_BUSY) + limits.max_aside();
+    let stacks = u32::try_from(workers.saturating_mul(stacks)).unwrap_or(u32::MAX);
     let sandboxes = u32::try_from(limits.total(workers)).unwrap_or(u32::MAX);
     // Where the system can say which pages were written, just those are cleared for the
     // next sandbox; where it can't, all up to this bound are.
@@ -145,7 +151,7 @@ fn engine_settings(workers: usize, limits: &SandboxLimits) -> wasmtime::Config {
         .total_core_instances(sandboxes.saturating_mul(CORE_INSTANCES))
         .total_memories(sandboxes)
         .total_tables(sandboxes.saturating_mul(TABLES))
-        .total_stacks(sandboxes)
+        .total_stacks(stacks)
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(1)
         .max_tables_per_component(TABLES)

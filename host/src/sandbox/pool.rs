@@ -10,7 +10,7 @@ use tenantry_core::{
 use tokio::sync::Semaphore;
 
 use super::{
-    Component, Isolation,
+    Component, Isolation, MAX_BUSY,
     call::{Fault, Sandbox},
 };
 use crate::state::{Entry, State};
@@ -34,7 +34,7 @@ impl Sandboxes {
     pub fn new(component: Arc<Component>, state: Arc<State>, max: usize) -> Self {
         Self {
             max,
-            busy: Semaphore::new(max),
+            busy: Semaphore::new(max.min(MAX_BUSY)),
             idle: RefCell::new(Idle {
                 by_scope: LruCache::unbounded(),
                 count: 0,
@@ -84,7 +84,7 @@ impl Sandboxes {
                 return Some(sandbox);
             }
         }
-        let busy = self.max - self.busy.available_permits();
+        let busy = self.max.min(MAX_BUSY) - self.busy.available_permits();
         while idle.count > 0 && idle.count + busy > self.max {
             idle.drop_oldest();
         }
