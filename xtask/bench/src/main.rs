@@ -98,16 +98,17 @@ fn main() -> Result<()> {
             comparisons: found.comparisons,
             figures: found.figures,
         };
-        if section.pictured().next().is_some() {
-            let picture = pictures.join(format!("{}.svg", kind.name));
-            plot::draw(&section, &picture)?;
-        }
         results.0.insert(kind.name.to_owned(), section);
         // What was measured is not lost where the next section fails.
         results.write(&file)?;
         let document = cli.docs.join("benchmarks.md");
         fs::write(&document, report::document(&results))
             .with_context(|| document.display().to_string())?;
+    }
+    for (name, section) in &results.0 {
+        if section.pictured().next().is_some() {
+            plot::draw(section, &pictures.join(format!("{name}.svg")))?;
+        }
     }
     println!("{}", cli.docs.join("benchmarks.md").display());
     Ok(())

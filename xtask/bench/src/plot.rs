@@ -10,11 +10,14 @@ use crate::{report::ratio, results::Section, stats::Spread};
 const WIDTH: u32 = 900;
 const ROW_HEIGHT: u32 = 26;
 const HEAD_HEIGHT: u32 = 70;
-const LABEL_WIDTH: u32 = 430;
+const LABEL_WIDTH: u32 = 460;
 const FONT: &str = "sans-serif";
 const BAR: RGBColor = RGBColor(79, 80, 160);
 const SPREAD: RGBColor = RGBColor(32, 33, 60);
 const GOAL: RGBColor = RGBColor(176, 32, 32);
+
+/// Ratios beyond it are cut off.
+const MOST: f64 = 1.5;
 
 struct Row {
     label: String,
@@ -31,7 +34,7 @@ pub(crate) fn draw(section: &Section, path: &Path) -> Result<()> {
     // A variant that is 35 times as fast would leave nothing to see of the others.
     let most = rows
         .iter()
-        .map(|row| row.ratio.high.min(1.5))
+        .map(|row| row.ratio.high.min(MOST))
         .fold(1.0, f64::max)
         * 1.05;
     let height = HEAD_HEIGHT + ROW_HEIGHT * u32::try_from(rows.len())?;
@@ -85,10 +88,17 @@ pub(crate) fn draw(section: &Section, path: &Path) -> Result<()> {
 fn rows(section: &Section) -> Vec<Row> {
     let rows = section.pictured().flat_map(|comparison| {
         let (base, others) = comparison.variants.split_first()?;
-        Some(others.iter().map(|variant| Row {
-            label: format!("{}: {}", comparison.work, variant.name),
-            ratio: ratio(comparison.measure, variant, base),
-            goal: variant.goal,
+        Some(others.iter().map(|variant| {
+            let ratio = ratio(comparison.measure, variant, base);
+            let cut_off = match ratio.median {
+                median if median > MOST => format!(" ({median:.1}, cut off)"),
+                _ => String::new(),
+            };
+            Row {
+                label: format!("{}: {}{cut_off}", comparison.work, variant.name),
+                ratio,
+                goal: variant.goal,
+            }
         }))
     });
     rows.flatten().collect()
