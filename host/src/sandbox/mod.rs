@@ -78,9 +78,11 @@ impl SandboxLimits {
     }
 }
 
-/// Sandboxes of a thread that are busy at a time. Each has a stack as long as it is, and each
-/// stack is a system call when the server starts.
-const MAX_BUSY: usize = 128;
+/// Sandboxes that are busy at a time, of those of a thread. Each has a stack as long as it
+/// is, and each stack is a system call when the server starts.
+fn max_busy(sandboxes: usize) -> usize {
+    sandboxes.min(128)
+}
 
 /// Large requests are few: they come from few tenants at a time.
 const MAX_ASIDE: usize = 32;
@@ -136,9 +138,9 @@ impl Component {
 /// The settings that build script and server share, and those of the running engine.
 fn engine_settings(workers: usize, limits: &SandboxLimits) -> wasmtime::Config {
     // So many that they can't be reserved are refused when they are.
-    let stacks = limits.max_per_thread.min(MAX_BUSY) + limits.max_aside();
-    let stacks = u32::try_from(workers.saturating_mul(stacks)).unwrap_or(u32::MAX);
     let sandboxes = u32::try_from(limits.total(workers)).unwrap_or(u32::MAX);
+    let stacks = max_busy(limits.max_per_thread) + max_busy(limits.max_aside());
+    let stacks = u32::try_from(workers.saturating_mul(stacks)).unwrap_or(u32::MAX);
     // Where the system can say which pages were written, just those are cleared for the
     // next sandbox; where it can't, all up to this bound are.
     let keep_resident = if PoolingAllocationConfig::is_pagemap_scan_available() {

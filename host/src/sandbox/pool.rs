@@ -10,8 +10,9 @@ use tenantry_core::{
 use tokio::sync::Semaphore;
 
 use super::{
-    Component, Isolation, MAX_BUSY,
+    Component, Isolation,
     call::{Fault, Sandbox},
+    max_busy,
 };
 use crate::state::{Entry, State};
 
@@ -34,7 +35,7 @@ impl Sandboxes {
     pub fn new(component: Arc<Component>, state: Arc<State>, max: usize) -> Self {
         Self {
             max,
-            busy: Semaphore::new(max.min(MAX_BUSY)),
+            busy: Semaphore::new(max_busy(max)),
             idle: RefCell::new(Idle {
                 by_scope: LruCache::unbounded(),
                 count: 0,
@@ -84,7 +85,7 @@ impl Sandboxes {
                 return Some(sandbox);
             }
         }
-        let busy = self.max.min(MAX_BUSY) - self.busy.available_permits();
+        let busy = max_busy(self.max) - self.busy.available_permits();
         while idle.count > 0 && idle.count + busy > self.max {
             idle.drop_oldest();
         }
