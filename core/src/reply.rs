@@ -76,6 +76,7 @@ mod tests {
             welcome: "W",
             model: "m",
             reply: Reply { style, tag: "T" },
+            suspended: false,
         };
         String::from_utf8(reply(&tenant, message)).expect("UTF-8")
     }

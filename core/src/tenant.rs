@@ -15,6 +15,9 @@ pub struct Tenant<'a> {
     pub model: &'a str,
     /// How the mock model answers. Default depends on the id: [`Reply::default_for`].
     pub reply: Reply<'a>,
+    /// Whether it may not be used for now: its sessions and chats are answered with 403.
+    /// Default is false; no row says so, only who runs the service.
+    pub suspended: bool,
 }
 
 impl Tenant<'_> {
@@ -72,6 +75,7 @@ pub struct PackedTenant {
     texts: Box<str>,
     ends: TextEnds,
     style: ReplyStyle,
+    suspended: bool,
 }
 
 /// Where each text of a [`PackedTenant`] ends: id, name, welcome, model, reply tag.
@@ -97,13 +101,21 @@ impl PackedTenant {
             texts: texts.into(),
             ends,
             style: tenant.reply.style,
+            suspended: tenant.suspended,
         }
+    }
+
+    /// The same tenant, suspended or not.
+    #[must_use]
+    pub fn suspended(mut self, suspended: bool) -> Self {
+        self.suspended = suspended;
+        self
     }
 
     /// The tenant.
     #[must_use]
     pub fn tenant(&self) -> Tenant<'_> {
-        unpacked(&self.texts, self.ends, self.style)
+        unpacked(&self.texts, self.ends, self.style, self.suspended)
     }
 
     /// Its texts, one behind the other.
@@ -123,11 +135,17 @@ impl PackedTenant {
     pub fn style(&self) -> ReplyStyle {
         self.style
     }
+
+    /// Whether it may not be used for now.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
 }
 
 /// The tenant that was packed as these. What is outside `texts` is read as empty.
 #[must_use]
-pub fn unpacked(texts: &str, ends: TextEnds, style: ReplyStyle) -> Tenant<'_> {
+pub fn unpacked(texts: &str, ends: TextEnds, style: ReplyStyle, suspended: bool) -> Tenant<'_> {
     let mut start = 0;
     let [id, name, welcome, model, tag] = ends.map(|end| {
         let end = end as usize;
@@ -141,6 +159,7 @@ pub fn unpacked(texts: &str, ends: TextEnds, style: ReplyStyle) -> Tenant<'_> {
         welcome,
         model,
         reply: Reply { style, tag },
+        suspended,
     }
 }
 
@@ -156,6 +175,7 @@ mod tests {
             welcome: "Hi",
             model: "m",
             reply: Reply::default_for("acme"),
+            suspended: true,
         };
         let packed = PackedTenant::new(&tenant);
         assert_eq!(packed.tenant(), tenant);
@@ -166,7 +186,7 @@ mod tests {
     #[test]
     fn ends_that_fit_no_text_are_harmless() {
         for ends in [[9, 1, 1, 1, 1], [1, 0, 2, 1, 3], [u32::MAX; 5]] {
-            let tenant = unpacked("éa", ends, ReplyStyle::Ack);
+            let tenant = unpacked("éa", ends, ReplyStyle::Ack, false);
             assert!(tenant.id.len() <= 3);
         }
     }

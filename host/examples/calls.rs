@@ -22,7 +22,7 @@ use tenantry::{
     engine::{Engine, EngineKind},
     opts::{self, ServeTask, Task},
     sandbox::{Component, Isolation},
-    state::{Answer, Entry, MonotonicClock, State},
+    state::{Answer, Directory, Entry, State, SystemClock},
 };
 use tenantry_core::{
     contract::{Body, Call, Method, Payload, Request},
@@ -192,8 +192,13 @@ fn chats(
 fn state(rules: Settings) -> Result<State> {
     let parsed = Registry::parse(TENANTS.as_bytes());
     let parsed = parsed.map_err(|_| anyhow!("the tenants have problems"))?;
-    let clock = Arc::new(MonotonicClock::new());
-    Ok(State::in_memory(parsed.registry, rules, clock))
+    let clock = Arc::new(SystemClock::new());
+    Ok(State::in_memory(
+        Arc::new(Directory::of(parsed.registry)),
+        "tenants.jsonl".into(),
+        rules,
+        clock,
+    ))
 }
 
 /// The body of a chat in a new session of this tenant.

@@ -19,7 +19,7 @@ use crate::{
     sandbox::{Component, SandboxLimits},
     server::{self, Cors, Demo, DemoError, Extras, Server},
     signals,
-    state::{MonotonicClock, State},
+    state::{Directory, State, SystemClock},
 };
 
 /// Why the program stopped, or never started.
@@ -174,8 +174,9 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         check_room(&task.sandbox, settings.max_body);
     }
     let tenants = parsed.registry.rows().len();
-    let clock = Arc::new(MonotonicClock::new());
-    let state = State::in_memory(parsed.registry, rules, clock);
+    let clock = Arc::new(SystemClock::new());
+    let directory = Arc::new(Directory::of(parsed.registry));
+    let state = State::in_memory(directory, task.tenants, rules, clock);
 
     let no_address = |source| Error::Bind {
         address: task.listen,

@@ -4,7 +4,7 @@
 
 use std::{fs, sync::Arc};
 
-use tenantry::state::{Answer, Entry, ManualClock, MemorySessions, SessionStore};
+use tenantry::state::{Answer, Entry, ManualClock, MemorySessions, SessionStore, Stage};
 use tenantry_core::{memory::Settings, registry::Registry, session::SessionId};
 
 const SESSIONS: usize = 1_000_000;
@@ -25,17 +25,13 @@ fn a_session_takes_at_most_64_bytes() {
     let row = br#"{"id":"acme","name":"n","welcome":"w"}"#;
     let parsed = Registry::parse(row).expect("a good row");
     let row = parsed.registry.into_rows().remove(0);
-    let tenant = Entry {
-        key: 0,
-        packed: row.packed,
-        limits: row.limits,
-    };
+    let tenant = Entry::new(0, row, Stage::Active);
     let Some(before) = resident() else {
         eprintln!("skipped: only Linux tells how much memory is resident");
         return;
     };
     let clock = Arc::new(ManualClock::default());
-    let store = MemorySessions::new(1, Settings::default(), Arc::clone(&clock) as _);
+    let store = MemorySessions::new(Settings::default(), Arc::clone(&clock) as _);
     // A fixed sequence that looks as random as ids do (SplitMix64).
     let mut state = 0_u64;
     let mut random = || {

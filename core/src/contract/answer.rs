@@ -20,6 +20,10 @@ pub(super) fn unknown_tenant() -> Response {
     Response::detail(404, "Unknown tenant_id")
 }
 
+pub(super) fn suspended() -> Response {
+    Response::detail(403, "Tenant is suspended")
+}
+
 pub(super) fn open_session<'t>(tenant: &Tenant<'_>, tenancy: &mut impl Tenancy<'t>) -> Response {
     for _ in 0..MAX_TRIES {
         let id = tenancy.new_session_id();

@@ -131,6 +131,9 @@ impl<'a> Operation<'a> {
         if tenant.id != self.tenant_id() {
             return Response::internal_error();
         }
+        if tenant.suspended {
+            return answer::suspended();
+        }
         match self {
             Self::OpenSession { .. } => answer::open_session(&tenant, tenancy),
             Self::Chat {

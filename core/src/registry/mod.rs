@@ -6,8 +6,9 @@
 
 mod problem;
 mod reader;
+mod writer;
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 use core::fmt;
 
 pub use self::problem::{Problem, Problems, What};
@@ -41,6 +42,12 @@ impl Row {
     #[must_use]
     pub fn tenant(&self) -> Tenant<'_> {
         self.packed.tenant()
+    }
+
+    /// The row as one line of a tenants file. What it says by saying nothing is left out.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        writer::json(self)
     }
 }
 
@@ -186,6 +193,29 @@ mod tests {
         let other = &*parsed.registry.rows()[0].other;
         assert_eq!(other, r#""plan":{"x": [1, 2] },"z":[],"e":{ }"#);
         assert_eq!(&*accepted(ACME).registry.rows()[0].other, "");
+    }
+
+    #[test]
+    fn a_row_that_is_written_and_read_is_the_same_row() {
+        for (row, written) in [
+            (
+                ACME,
+                r#"{"id":"acme","name":"Acme","welcome":"Hi","model":"mock"}"#,
+            ),
+            (
+                r#"{"welcome":"é\"\n","id":"a","plan": [1] ,"name":"","limits":{"sessions":0}}"#,
+                r#"{"id":"a","name":"","welcome":"é\"\n","model":"mock","limits":{"sessions":0},"plan":[1]}"#,
+            ),
+            (
+                r#"{"id":"acme","name":"n","welcome":"w","limits":{"sessions":7,"chat_per_10s":5},"reply":{"style":"ack"}}"#,
+                r#"{"id":"acme","name":"n","welcome":"w","model":"mock","limits":{"chat_per_10s":5,"sessions":7},"reply":{"style":"ack","tag":"ACME MOCK"}}"#,
+            ),
+        ] {
+            let parsed = accepted(row);
+            let json = parsed.registry.rows()[0].to_json();
+            assert_eq!(json, written);
+            assert_eq!(accepted(&json).registry.rows(), parsed.registry.rows());
+        }
     }
 
     #[test]

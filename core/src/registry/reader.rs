@@ -105,6 +105,7 @@ impl Reader {
                 welcome: &welcome,
                 model: model.as_deref().unwrap_or(Tenant::DEFAULT_MODEL),
                 reply: Reply { style, tag: &tag },
+                suspended: false,
             };
             self.add(Row {
                 packed: PackedTenant::new(&tenant),

@@ -251,21 +251,27 @@ fn exercise(api: &mut Api) {
         assert_eq!(send(&mut limited, open()).status, status);
     }
     let broken = [
-        (request("GET", "/"), Some("acme"), 500),
-        (request("HEAD", "/"), Some("acme"), 500),
-        (open(), Some("globex"), 500),
-        (open(), Some("acme"), 503),
-        (chat("acme"), Some("globex"), 500),
-        (Exchange::post("/chat", CHAT), Some("acme"), 503),
+        (request("GET", "/"), Broken(Some("acme"), false), 500),
+        (request("HEAD", "/"), Broken(Some("acme"), false), 500),
+        (open(), Broken(Some("globex"), false), 500),
+        (open(), Broken(Some("acme"), false), 503),
+        (open(), Broken(Some("acme"), true), 403),
+        (chat("acme"), Broken(Some("globex"), false), 500),
+        (chat("acme"), Broken(Some("acme"), true), 403),
+        (
+            Exchange::post("/chat", CHAT),
+            Broken(Some("acme"), false),
+            503,
+        ),
     ];
-    for (exchange, tenant, status) in broken {
+    for (exchange, mut scope, status) in broken {
         let request = Request {
             method: Method::from(&*exchange.method),
             target: &exchange.target,
             content_type: None,
             body: exchange.body.as_deref().unwrap_or_default().into(),
         };
-        let reply = native::reply(contract::handle(&request, &mut Broken(tenant)));
+        let reply = native::reply(contract::handle(&request, &mut scope));
         assert_eq!(reply.status, status, "{exchange:?}");
         api.check(&exchange, &reply)
             .unwrap_or_else(|error| panic!("{exchange:?}: {error}"));
@@ -276,8 +282,8 @@ const OPEN: &str = r#"{"tenant_id":"acme"}"#;
 const CHAT: &str =
     r#"{"tenant_id":"acme","session_id":"b1946ac9-2492-4d23-8c6b-6f3d1d9f7a10","message":"m"}"#;
 
-/// A scope whose stores are out of reach.
-struct Broken(Option<&'static str>);
+/// The scope of a tenant, suspended or not, whose stores are out of reach.
+struct Broken(Option<&'static str>, bool);
 
 impl Tenancy<'static> for Broken {
     fn tenant(&self) -> Option<Tenant<'static>> {
@@ -288,6 +294,7 @@ impl Tenancy<'static> for Broken {
             welcome: "Hi",
             model: "m",
             reply: tenant::Reply::default_for(id),
+            suspended: self.1,
         })
     }
 

@@ -13,6 +13,7 @@ use tenantry_core::{
 /// A scope whose every answer is set, and which counts what it was asked.
 struct Scope {
     tenant: Option<&'static str>,
+    suspended: bool,
     open: Vec<Result<(), OpenError>>,
     owner: Result<Owner, Unavailable>,
     admission: Result<bool, Unavailable>,
@@ -23,6 +24,7 @@ impl Scope {
     fn of(tenant: impl Into<Option<&'static str>>) -> Self {
         Self {
             tenant: tenant.into(),
+            suspended: false,
             open: Vec::new(),
             owner: Ok(Owner::Mine),
             admission: Ok(true),
@@ -40,6 +42,7 @@ impl Tenancy<'static> for Scope {
             welcome: "Hi",
             model: "m",
             reply: Reply::default_for(id),
+            suspended: self.suspended,
         })
     }
 
@@ -107,6 +110,22 @@ fn a_store_out_of_reach_is_a_503_that_says_when_to_come_back() {
         assert_eq!(text(&response), r#"{"detail":"Service Unavailable"}"#);
         assert_eq!(header(&response, "retry-after").as_deref(), Some("1"));
     }
+}
+
+#[test]
+fn a_suspended_tenant_is_a_403_and_nothing_is_asked_or_opened() {
+    for request in [post("/chat", CHAT), post("/session", OPEN)] {
+        let mut scope = Scope::of("acme");
+        scope.suspended = true;
+        let response = contract::handle(&request, &mut scope);
+        assert_eq!(response.status, 403);
+        assert_eq!(text(&response), r#"{"detail":"Tenant is suspended"}"#);
+        assert_eq!(scope.asked, 0);
+    }
+    // What is wrong with the request itself comes first.
+    let mut scope = Scope::of(None);
+    let invalid = contract::handle(&post("/chat", OPEN), &mut scope);
+    assert_eq!(invalid.status, 422);
 }
 
 #[test]

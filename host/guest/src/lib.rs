@@ -124,7 +124,12 @@ fn tenant_from_wit(texts: &str, row: wit::Row) -> Tenant<'_> {
         wit::ReplyStyle::Upper => ReplyStyle::Upper,
         wit::ReplyStyle::Ack => ReplyStyle::Ack,
     };
-    unpacked(part(texts, 0, tag), [id, name, welcome, model, tag], style)
+    unpacked(
+        part(texts, 0, tag),
+        [id, name, welcome, model, tag],
+        style,
+        row.suspended,
+    )
 }
 
 fn operation_from_wit(operation: &wit::Operation) -> Operation<'_> {

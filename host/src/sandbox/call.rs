@@ -229,6 +229,7 @@ fn row_to_wit(tenant: &PackedTenant) -> wit::Row {
             ReplyStyle::Upper => wit::ReplyStyle::Upper,
             ReplyStyle::Ack => wit::ReplyStyle::Ack,
         },
+        suspended: tenant.is_suspended(),
     }
 }
 

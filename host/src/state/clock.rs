@@ -2,42 +2,48 @@
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tenantry_core::time::Timestamp;
 
-/// Tells the time for limits and sessions.
+/// Tells the time for limits and sessions, counted from the beginning of Unix time.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
 }
 
-/// The system's monotonic clock, counted from its making.
+/// The system's time when it was made, and what its monotonic clock has counted since: it
+/// means the same in every process, and never goes back in this one.
 #[derive(Debug)]
-pub struct MonotonicClock {
+pub struct SystemClock {
     start: Instant,
+    /// Since the beginning of Unix time.
+    before: Duration,
 }
 
-impl MonotonicClock {
-    /// A clock that starts at zero.
+impl SystemClock {
+    /// A clock that starts now.
     #[must_use]
     pub fn new() -> Self {
         Self {
             start: Instant::now(),
+            before: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
         }
     }
 }
 
-impl Default for MonotonicClock {
+impl Default for SystemClock {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Clock for MonotonicClock {
+impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let nanos = self.start.elapsed().as_nanos();
+        let nanos = (self.before + self.start.elapsed()).as_nanos();
         Timestamp::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }

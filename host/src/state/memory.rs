@@ -1,20 +1,23 @@
 //! Sessions and limits in this process's memory. Gone when the process is.
 //!
 //! No lock is shared by all requests: sessions are spread over many tables by their
-//! random ids, and each tenant has its own ledger and window. Ended sessions are swept
+//! random ids, and each tenant has its own ledger and window, in its account. Ended sessions are swept
 //! one table at a time.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tenantry_core::{
-    limit::{Admission, Window},
+    limit::Admission,
     memory::Settings,
-    session::{Ledger, SessionId, Table},
+    session::{SessionId, Table, TenantKey},
     tenancy::{OpenError, Owner, Unavailable},
 };
 
-use super::{Answer, Clock, Entry, RateLimiter, SessionStore};
+use super::{
+    Answer, Clock, Entry, Pending, RateLimiter, SessionRecords, SessionStore, StoreError,
+    StoredSession,
+};
 
 /// Tables of sessions. With ten million sessions, a sweep of one table locks about ten
 /// thousand of them for some hundred microseconds.
@@ -29,19 +32,16 @@ pub struct MemorySessions {
     settings: Settings,
     clock: Arc<dyn Clock>,
     tables: Box<[Mutex<Table>]>,
-    /// One for each tenant, by its key. Locked only while a table is.
-    ledgers: Box<[Mutex<Ledger>]>,
 }
 
 impl MemorySessions {
-    /// A store without sessions, for tenants with keys below `tenants`.
+    /// A store without sessions.
     #[must_use]
-    pub fn new(tenants: usize, settings: Settings, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
         Self {
             settings,
             clock,
             tables: (0..TABLES).map(|_| Mutex::default()).collect(),
-            ledgers: (0..tenants).map(|_| Mutex::default()).collect(),
         }
     }
 
@@ -51,16 +51,83 @@ impl MemorySessions {
         self.tables.get(low as usize % TABLES)
     }
 
-    fn ledger(&self, tenant: &Entry) -> Option<&Mutex<Ledger>> {
-        self.ledgers.get(usize::try_from(tenant.key).ok()?)
-    }
-
     /// Forgets the ended sessions of one table; `n` counts the tables round and round.
     pub fn sweep(&self, n: usize) {
         let now = self.settings.lifetime.tick(self.clock.now());
         if let Some(table) = self.tables.get(n % TABLES) {
             table.lock().sweep(now);
         }
+    }
+
+    /// The live sessions of a tenant, in the order of their ids, from the one behind
+    /// `after`. Where sessions never end, nobody knows when one was used: it is now.
+    #[must_use]
+    pub fn sessions_of(
+        &self,
+        tenant: TenantKey,
+        after: Option<SessionId>,
+        max: usize,
+    ) -> Vec<StoredSession> {
+        let now = self.clock.now();
+        let lifetime = self.settings.lifetime;
+        let tick = lifetime.tick(now);
+        // The first ones of each table, and of all of these the first ones.
+        let mut first = Vec::new();
+        for table in &self.tables {
+            let table = table.lock();
+            let own = table.live(tick).filter(|(_, owner, _)| *owner == tenant);
+            let behind = own.filter(|(id, ..)| after.is_none_or(|after| *id > after));
+            first.extend(behind.take(max).map(|(id, _, used)| StoredSession {
+                id,
+                used: lifetime.start(used).unwrap_or(now),
+            }));
+            if first.len() > 4 * max {
+                first.sort_unstable_by_key(|session| session.id);
+                first.truncate(max);
+            }
+        }
+        first.sort_unstable_by_key(|session| session.id);
+        first.truncate(max);
+        first
+    }
+
+    /// Ends a session of a tenant before its time; returns whether there was one.
+    pub fn close(&self, tenant: &Entry, id: SessionId) -> bool {
+        let now = self.settings.lifetime.tick(self.clock.now());
+        let Some(table) = self.table(id) else {
+            return false;
+        };
+        let mut table = table.lock();
+        match table.owner(id, tenant.key, now, |_| true) {
+            Owner::Mine => {}
+            Owner::Another | Owner::Unknown => return false,
+        }
+        let closed = table.close(id, now);
+        closed.is_some_and(|(_, used)| tenant.account.sessions.lock().closed(used))
+    }
+
+    /// Ends all sessions of a tenant; returns how many there were.
+    pub fn close_all(&self, tenant: &Entry) -> u64 {
+        let now = self.settings.lifetime.tick(self.clock.now());
+        let mut closed = 0;
+        for table in &self.tables {
+            let mut table = table.lock();
+            let own = table.live(now).filter(|(_, owner, _)| *owner == tenant.key);
+            let ids: Vec<_> = own.map(|(id, ..)| id).collect();
+            for id in ids {
+                if let Some((_, used)) = table.close(id, now) {
+                    closed += u64::from(tenant.account.sessions.lock().closed(used));
+                }
+            }
+        }
+        closed
+    }
+
+    /// Sessions of a tenant that live now.
+    #[must_use]
+    pub fn live(&self, tenant: &Entry) -> u32 {
+        let now = self.settings.lifetime.tick(self.clock.now());
+        tenant.account.sessions.lock().live(now)
     }
 
     /// Sessions held, ended ones included that were not swept yet.
@@ -78,9 +145,10 @@ impl MemorySessions {
 
 impl SessionStore for MemorySessions {
     fn open<'a>(&'a self, tenant: &'a Entry, id: SessionId) -> Answer<'a, Result<(), OpenError>> {
-        let (Some(table), Some(ledger)) = (self.table(id), self.ledger(tenant)) else {
+        let Some(table) = self.table(id) else {
             return Answer::Now(Err(Unavailable.into()));
         };
+        let ledger = &tenant.account.sessions;
         let max = self.settings.session_limit(&tenant.limits);
         let now = self.settings.lifetime.tick(self.clock.now());
         let mut table = table.lock();
@@ -92,9 +160,10 @@ impl SessionStore for MemorySessions {
         tenant: &'a Entry,
         id: SessionId,
     ) -> Answer<'a, Result<Owner, Unavailable>> {
-        let (Some(table), Some(ledger)) = (self.table(id), self.ledger(tenant)) else {
+        let Some(table) = self.table(id) else {
             return Answer::Now(Err(Unavailable));
         };
+        let ledger = &tenant.account.sessions;
         let now = self.settings.lifetime.tick(self.clock.now());
         // Another thread may have read the clock later, and been with the ledger already:
         // it says whether the session still counts.
@@ -122,23 +191,44 @@ impl SessionStore for MemorySessions {
     }
 }
 
+impl SessionRecords for MemorySessions {
+    fn list<'a>(
+        &'a self,
+        tenant: &'a Entry,
+        after: Option<SessionId>,
+        max: usize,
+    ) -> Pending<'a, Result<Vec<StoredSession>, StoreError>> {
+        Box::pin(async move { Ok(self.sessions_of(tenant.key, after, max)) })
+    }
+
+    fn count<'a>(&'a self, tenant: &'a Entry) -> Pending<'a, Result<u64, StoreError>> {
+        Box::pin(async move { Ok(self.live(tenant).into()) })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        tenant: &'a Entry,
+        id: SessionId,
+    ) -> Pending<'a, Result<bool, StoreError>> {
+        Box::pin(async move { Ok(self.close(tenant, id)) })
+    }
+
+    fn revoke_all<'a>(&'a self, tenant: &'a Entry) -> Pending<'a, Result<u64, StoreError>> {
+        Box::pin(async move { Ok(self.close_all(tenant)) })
+    }
+}
+
 /// Limits in memory.
 pub struct MemoryLimiter {
     settings: Settings,
     clock: Arc<dyn Clock>,
-    /// One for each tenant, by its key.
-    windows: Box<[Mutex<Window>]>,
 }
 
 impl MemoryLimiter {
-    /// A limiter that has counted nothing, for tenants with keys below `tenants`.
+    /// A limiter. What it counts is in the tenants' accounts.
     #[must_use]
-    pub fn new(tenants: usize, settings: Settings, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            settings,
-            clock,
-            windows: (0..tenants).map(|_| Mutex::default()).collect(),
-        }
+    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        Self { settings, clock }
     }
 }
 
@@ -147,11 +237,7 @@ impl RateLimiter for MemoryLimiter {
         let Some(limit) = self.settings.chat_limit(&tenant.limits) else {
             return Answer::Now(Ok(Admission::Unlimited));
         };
-        let key = usize::try_from(tenant.key).ok();
-        let Some(window) = key.and_then(|key| self.windows.get(key)) else {
-            return Answer::Now(Err(Unavailable));
-        };
-        let mut window = window.lock();
+        let mut window = tenant.account.chats.lock();
         Answer::Now(Ok(window.admit(limit, self.clock.now())))
     }
 }

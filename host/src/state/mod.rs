@@ -6,25 +6,48 @@
 
 mod clock;
 mod directory;
+mod entry;
 mod memory;
+mod records;
+mod usage;
 
-use std::{pin::Pin, sync::Arc};
+use std::{path::PathBuf, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use tenantry_core::{
     limit::Admission,
     memory::Settings,
-    registry::{Limits, Registry},
-    session::{SessionId, TenantKey},
+    session::SessionId,
     tenancy::{OpenError, Owner, Unavailable},
-    tenant::PackedTenant,
 };
 
 pub use self::{
-    clock::{Clock, ManualClock, MonotonicClock},
-    directory::StaticDirectory,
+    clock::{Clock, ManualClock, SystemClock},
+    directory::{Directory, Reloaded},
+    entry::{Account, Entry, Stage},
     memory::{MemoryLimiter, MemorySessions},
+    records::{
+        AuditEvent, AuditQuery, AuditRecord, Author, Change, ChangeError, Expected, FileTenants,
+        Record, SessionRecords, StoredSession, TenantQuery, TenantStore,
+    },
+    usage::{MemoryUsage, Meters, Step, Usage, UsageQuery, UsageRow, UsageStore},
 };
+
+/// Something that will be known; asked for seldom.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a store did not do what it was asked. Nothing was done, then; where the store can't
+/// tell, it says so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It is out of reach, or too slow.
+    #[error("the store is out of reach: {0}")]
+    Unavailable(String),
+    /// It answered something that it should not.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
 
 /// Something that is known now, or will be.
 pub enum Answer<'a, T> {
@@ -42,17 +65,6 @@ impl<T> Answer<'_, T> {
             Self::Later(answer) => answer.await,
         }
     }
-}
-
-/// A tenant as the server knows it.
-#[derive(Debug)]
-pub struct Entry {
-    /// Its number in this server's stores.
-    pub key: TenantKey,
-    /// What its answers need.
-    pub packed: PackedTenant,
-    /// What it may use.
-    pub limits: Limits,
 }
 
 /// Which tenants there are.
@@ -83,6 +95,24 @@ pub trait SessionStore: Send + Sync {
     }
 }
 
+impl<T: SessionStore> SessionStore for Arc<T> {
+    fn open<'a>(&'a self, tenant: &'a Entry, id: SessionId) -> Answer<'a, Result<(), OpenError>> {
+        T::open(self, tenant, id)
+    }
+
+    fn owner<'a>(
+        &'a self,
+        tenant: &'a Entry,
+        id: SessionId,
+    ) -> Answer<'a, Result<Owner, Unavailable>> {
+        T::owner(self, tenant, id)
+    }
+
+    fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        T::maintain(self)
+    }
+}
+
 /// How much each tenant has chatted.
 pub trait RateLimiter: Send + Sync {
     /// Counts one chat of a tenant, if its limit allows one more now.
@@ -97,17 +127,34 @@ pub struct State {
     pub sessions: Box<dyn SessionStore>,
     /// How much each tenant has chatted.
     pub limiter: Box<dyn RateLimiter>,
+    /// Tenants as they are kept for good.
+    pub records: Arc<dyn TenantStore>,
+    /// Sessions, for whoever runs the service.
+    pub session_records: Arc<dyn SessionRecords>,
+    /// What tenants used, as it is kept.
+    pub usage: Arc<dyn UsageStore>,
+    /// What tenants used, and is not kept yet.
+    pub meters: Meters,
 }
 
 impl State {
-    /// State in this process's memory, for the tenants of `registry`.
+    /// State in this process's memory, for tenants of a file.
     #[must_use]
-    pub fn in_memory(registry: Registry, rules: Settings, clock: Arc<dyn Clock>) -> Self {
-        let tenants = registry.rows().len();
+    pub fn in_memory(
+        directory: Arc<Directory>,
+        file: PathBuf,
+        rules: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let sessions = Arc::new(MemorySessions::new(rules, Arc::clone(&clock)));
         Self {
-            tenants: Box::new(StaticDirectory::new(registry)),
-            sessions: Box::new(MemorySessions::new(tenants, rules, Arc::clone(&clock))),
-            limiter: Box::new(MemoryLimiter::new(tenants, rules, clock)),
+            session_records: Arc::clone(&sessions) as _,
+            sessions: Box::new(sessions),
+            limiter: Box::new(MemoryLimiter::new(rules, clock)),
+            records: Arc::new(FileTenants::new(Arc::clone(&directory), file)),
+            tenants: Box::new(directory),
+            usage: Arc::new(MemoryUsage::default()),
+            meters: Meters::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod contract;
 mod cors;
 mod demo;
 mod described;
+mod directory;
 mod engine;
 mod fairness;
 mod guests;

@@ -11,6 +11,7 @@ use std::{
 
 use tenantry::state::{
     Answer, Clock, Entry, ManualClock, MemoryLimiter, MemorySessions, RateLimiter, SessionStore,
+    Stage,
 };
 use tenantry_core::{
     limit::Admission,
@@ -38,12 +39,8 @@ fn tenants(count: u32, limits: &str) -> Vec<Entry> {
     let text: String = rows.collect();
     let parsed = Registry::parse(text.as_bytes()).expect("rows without problems");
     let rows = (0..).zip(parsed.registry.into_rows());
-    rows.map(|(key, row)| Entry {
-        key,
-        packed: row.packed,
-        limits: row.limits,
-    })
-    .collect()
+    rows.map(|(key, row)| Entry::new(key, row, Stage::Active))
+        .collect()
 }
 
 /// Ids that differ in all of their bits, as random ones do.
@@ -53,9 +50,9 @@ fn id(n: usize) -> SessionId {
     SessionId::from_u64_pair(high, low ^ (low >> 29))
 }
 
-fn sessions(tenants: usize, settings: Settings) -> (MemorySessions, Arc<ManualClock>) {
+fn sessions(settings: Settings) -> (MemorySessions, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::default());
-    let store = MemorySessions::new(tenants, settings, Arc::clone(&clock) as Arc<dyn Clock>);
+    let store = MemorySessions::new(settings, Arc::clone(&clock) as Arc<dyn Clock>);
     (store, clock)
 }
 
@@ -77,7 +74,7 @@ fn at_once(work: impl Fn(usize) + Sync) {
 fn no_session_is_lost_and_none_changes_hands_while_many_are_opened() {
     const EACH: usize = 4000;
     let tenants = tenants(THREADS as u32, "{}");
-    let (store, _) = sessions(tenants.len(), Settings::default());
+    let (store, _) = sessions(Settings::default());
     at_once(|thread| {
         for n in 0..EACH {
             let mine = thread * EACH + n;
@@ -105,7 +102,7 @@ fn no_session_is_lost_and_none_changes_hands_while_many_are_opened() {
 fn of_all_who_want_an_id_at_once_one_gets_it_and_keeps_it() {
     const IDS: usize = 2000;
     let tenants = tenants(THREADS as u32, "{}");
-    let (store, _) = sessions(tenants.len(), Settings::default());
+    let (store, _) = sessions(Settings::default());
     let opened = AtomicUsize::new(0);
     at_once(|thread| {
         for n in 0..IDS {
@@ -130,7 +127,7 @@ fn of_all_who_want_an_id_at_once_one_gets_it_and_keeps_it() {
 fn the_bound_on_sessions_is_exact_under_races() {
     const BOUND: usize = 1000;
     let tenants = tenants(2, &format!(r#"{{"sessions":{BOUND}}}"#));
-    let (store, clock) = sessions(tenants.len(), Settings::default());
+    let (store, clock) = sessions(Settings::default());
     for round in 0..3 {
         let opened = [const { AtomicUsize::new(0) }; 2];
         at_once(|thread| {
@@ -162,7 +159,7 @@ fn the_bound_is_kept_while_sessions_end_and_are_used() {
         lifetime,
         ..Settings::default()
     };
-    let (store, clock) = sessions(1, settings);
+    let (store, clock) = sessions(settings);
     // Each thread moves the clock, so the others have often read it earlier than they act.
     at_once(|thread| {
         for n in 0..20_000 {
@@ -183,7 +180,7 @@ fn the_bound_is_kept_while_sessions_end_and_are_used() {
 fn a_limit_is_exact_under_races() {
     let tenants = tenants(2, r#"{"chat_per_10s":100}"#);
     let clock = Arc::new(ManualClock::default());
-    let limiter = MemoryLimiter::new(2, Settings::default(), Arc::clone(&clock) as Arc<dyn Clock>);
+    let limiter = MemoryLimiter::new(Settings::default(), Arc::clone(&clock) as Arc<dyn Clock>);
     for _ in 0..5 {
         let granted = [const { AtomicUsize::new(0) }; 2];
         at_once(|thread| {
@@ -206,7 +203,7 @@ fn a_limit_is_exact_under_races() {
 fn a_sweep_looks_at_a_small_part_of_the_sessions() {
     const COUNT: usize = 20_000;
     let tenants = tenants(1, "{}");
-    let (store, clock) = sessions(1, Settings::default());
+    let (store, clock) = sessions(Settings::default());
     for n in 0..COUNT {
         assert_eq!(now(store.open(&tenants[0], id(n))), Ok(()));
     }
@@ -253,7 +250,7 @@ fn housekeeping_forgets_what_has_ended_in_all_tables() {
             ..Settings::default()
         };
         let tenants = tenants(1, "{}");
-        let (store, clock) = sessions(1, settings);
+        let (store, clock) = sessions(settings);
         for n in 0..10_000 {
             assert_eq!(now(store.open(&tenants[0], id(n))), Ok(()));
         }
@@ -271,12 +268,38 @@ fn housekeeping_forgets_what_has_ended_in_all_tables() {
 }
 
 #[test]
-fn a_tenant_that_the_store_does_not_know_is_out_of_reach() {
-    let tenants = tenants(2, r#"{"chat_per_10s":1}"#);
-    let (store, clock) = sessions(1, Settings::default());
-    assert!(now(store.open(&tenants[1], id(0))).is_err());
-    assert!(now(store.owner(&tenants[1], id(0))).is_err());
-    let limiter = MemoryLimiter::new(1, Settings::default(), clock);
-    assert!(now(limiter.admit(&tenants[1])).is_err());
-    assert!(now(limiter.admit(&tenants[0])).is_ok());
+fn sessions_are_listed_and_ended_by_whoever_runs_the_service() {
+    let settings = Settings {
+        lifetime: Lifetime::new(Duration::from_secs(256)),
+        ..Settings::default()
+    };
+    let tenants = tenants(2, "{}");
+    let (store, clock) = sessions(settings);
+    for n in 0..100 {
+        assert_eq!(now(store.open(&tenants[n % 2], id(n))), Ok(()));
+    }
+    let mut own: Vec<_> = (0..50).map(|n| id(2 * n)).collect();
+    own.sort_unstable();
+    // Page by page, in the order of ids, and nobody else's.
+    let mut listed = Vec::new();
+    loop {
+        let page = store.sessions_of(0, listed.last().copied(), 7);
+        listed.extend(page.iter().map(|session| session.id));
+        if page.len() < 7 {
+            break;
+        }
+    }
+    assert_eq!(listed, own);
+
+    // Only its owner's are ended, and they count no more.
+    assert!(!store.close(&tenants[1], own[0]));
+    assert!(store.close(&tenants[0], own[0]));
+    assert!(!store.close(&tenants[0], own[0]));
+    assert_eq!(now(store.owner(&tenants[0], own[0])), Ok(Owner::Unknown));
+    assert_eq!((store.live(&tenants[0]), store.live(&tenants[1])), (49, 50));
+    assert_eq!(store.close_all(&tenants[0]), 49);
+    assert_eq!((store.live(&tenants[0]), store.live(&tenants[1])), (0, 50));
+    clock.advance(Duration::from_secs(300));
+    assert!(store.sessions_of(1, None, 7).is_empty());
+    assert_eq!(store.close_all(&tenants[1]), 0);
 }

@@ -145,6 +145,7 @@ fn start(setup: Setup, control: &Arc<Control>) -> Served {
             control: control(),
             store: state.limiter,
         }),
+        ..state
     };
     setup.start_with(state)
 }

@@ -37,7 +37,7 @@ head-only: bool}
     perform(record{\
 kind: enum{open-session, chat}, \
 texts: string, \
-row: option<record{ends: tuple<u32, u32, u32, u32, u32>, reply-style: enum{reverse, upper, ack}}>, \
+row: option<record{ends: tuple<u32, u32, u32, u32, u32>, reply-style: enum{reverse, upper, ack}, suspended: bool}>, \
 tenant-id-end: u32, \
 session-id-end: u32}) -> record{\
 status: u16, \

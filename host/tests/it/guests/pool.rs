@@ -7,13 +7,9 @@ use std::{
 
 use tenantry::{
     sandbox::Isolation,
-    state::{Answer, Entry, State, TenantDirectory},
+    state::{Answer, Entry, Stage, State, TenantDirectory},
 };
-use tenantry_core::{
-    registry::Limits,
-    tenancy::Unavailable,
-    tenant::{PackedTenant, Tenant},
-};
+use tenantry_core::{registry::Registry, tenancy::Unavailable};
 
 use super::{count, inside, misbehaving, open_session, order, poll_once, session_id};
 use crate::support::{
@@ -179,18 +175,10 @@ impl TenantDirectory for Changing {
 }
 
 fn acme(welcome: &str) -> Arc<Entry> {
-    let tenant = Tenant {
-        id: "acme",
-        name: "Acme Corp",
-        welcome,
-        model: Tenant::DEFAULT_MODEL,
-        reply: tenantry_core::tenant::Reply::default_for("acme"),
-    };
-    Arc::new(Entry {
-        key: 0,
-        packed: PackedTenant::new(&tenant),
-        limits: Limits::default(),
-    })
+    let row = format!(r#"{{"id":"acme","name":"Acme Corp","welcome":"{welcome}"}}"#);
+    let parsed = Registry::parse(row.as_bytes()).expect("a good row");
+    let row = parsed.registry.into_rows().remove(0);
+    Arc::new(Entry::new(0, row, Stage::Active))
 }
 
 #[test]

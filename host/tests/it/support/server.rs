@@ -9,7 +9,7 @@ use tenantry::{
     run,
     sandbox::{Component, Isolation},
     server::{self, Server, Shutdown},
-    state::{ManualClock, State},
+    state::{Directory, ManualClock, State},
 };
 use tenantry_component::Precompiled;
 use tenantry_conformance::TENANTS;
@@ -79,7 +79,8 @@ impl Setup {
     pub(crate) fn state(&self) -> State {
         let parsed = Registry::parse(self.tenants.as_bytes()).expect("tenants without problems");
         let clock = Arc::clone(&self.clock);
-        State::in_memory(parsed.registry, self.task.rules, clock)
+        let directory = Arc::new(Directory::of(parsed.registry));
+        State::in_memory(directory, self.task.tenants.clone(), self.task.rules, clock)
     }
 
     /// The compiled guest; none for the native engine.

@@ -1,0 +1,247 @@
+//! What tenants use: counted at each request, collected every second, kept by the minute.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tenantry_core::session::TenantKey;
+
+use super::{Entry, Pending, StoreError};
+
+/// What was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Chats that were answered.
+    pub chats: u64,
+    /// Chats and sessions that were refused for a limit (429).
+    pub refused: u64,
+    /// Sessions that were opened.
+    pub sessions: u64,
+    /// Bytes of requests' bodies.
+    pub bytes_in: u64,
+    /// Bytes of answers' bodies.
+    pub bytes_out: u64,
+    /// Nanoseconds that the tenant's sandbox, or the native engine, was at work.
+    pub busy_ns: u64,
+}
+
+impl Usage {
+    /// The members by name, in the order in which they are told.
+    pub const NAMES: [&'static str; 6] = [
+        "chats",
+        "refused",
+        "sessions",
+        "bytes_in",
+        "bytes_out",
+        "busy_ns",
+    ];
+
+    /// The members, as [`Usage::NAMES`] has them.
+    #[must_use]
+    pub fn numbers(self) -> [u64; 6] {
+        [
+            self.chats,
+            self.refused,
+            self.sessions,
+            self.bytes_in,
+            self.bytes_out,
+            self.busy_ns,
+        ]
+    }
+
+    /// The usage of these members.
+    #[must_use]
+    pub fn from_numbers(numbers: [u64; 6]) -> Self {
+        let [chats, refused, sessions, bytes_in, bytes_out, busy_ns] = numbers;
+        Self {
+            chats,
+            refused,
+            sessions,
+            bytes_in,
+            bytes_out,
+            busy_ns,
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let (mut sum, other) = (self.numbers(), other.numbers());
+        for (number, more) in sum.iter_mut().zip(other) {
+            *number = number.saturating_add(more);
+        }
+        Self::from_numbers(sum)
+    }
+}
+
+/// What one tenant used and nobody has collected yet.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    numbers: [AtomicU64; 6],
+    /// It is on the list of those that have something to collect.
+    is_listed: AtomicBool,
+}
+
+/// What all tenants used and nobody has collected yet.
+#[derive(Debug, Default)]
+pub struct Meters {
+    listed: Mutex<Vec<Arc<Entry>>>,
+}
+
+impl Meters {
+    /// Counts what a tenant used.
+    pub fn add(&self, tenant: &Arc<Entry>, usage: Usage) {
+        let meter = tenant.account.meter.get_or_init(Box::default);
+        for (number, more) in meter.numbers.iter().zip(usage.numbers()) {
+            if more > 0 {
+                number.fetch_add(more, Ordering::Relaxed);
+            }
+        }
+        // Behind the numbers: whoever takes it off the list sees them, or lists it again.
+        if !meter.is_listed.load(Ordering::SeqCst) && !meter.is_listed.swap(true, Ordering::SeqCst)
+        {
+            self.listed.lock().push(Arc::clone(tenant));
+        }
+    }
+
+    /// Takes what was counted since the last time.
+    #[must_use]
+    pub fn collect(&self) -> Vec<(Arc<Entry>, Usage)> {
+        let listed = std::mem::take(&mut *self.listed.lock());
+        let mut collected = Vec::with_capacity(listed.len());
+        for tenant in listed {
+            let Some(meter) = tenant.account.meter.get() else {
+                continue;
+            };
+            meter.is_listed.store(false, Ordering::SeqCst);
+            let take = |number: &AtomicU64| number.swap(0, Ordering::SeqCst);
+            let usage = Usage::from_numbers(meter.numbers.each_ref().map(take));
+            if usage != Usage::default() {
+                collected.push((tenant, usage));
+            }
+        }
+        collected
+    }
+}
+
+/// What a tenant used in one span of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsageRow {
+    /// The tenant.
+    pub tenant: TenantKey,
+    /// When the span began, in minutes of Unix time.
+    pub minute: u64,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// How long the spans are that usage is told in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A minute.
+    Minute,
+    /// An hour.
+    Hour,
+    /// A day, of UTC.
+    Day,
+}
+
+impl Step {
+    /// Every step and its name.
+    pub const NAMES: [(&'static str, Self); 3] = [
+        ("minute", Self::Minute),
+        ("hour", Self::Hour),
+        ("day", Self::Day),
+    ];
+
+    /// Minutes of it.
+    #[must_use]
+    pub fn minutes(self) -> u64 {
+        match self {
+            Self::Minute => 1,
+            Self::Hour => 60,
+            Self::Day => 24 * 60,
+        }
+    }
+}
+
+/// Which usage is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsageQuery {
+    /// Whose; none is everybody's.
+    pub tenant: Option<TenantKey>,
+    /// The first minute, of Unix time.
+    pub from: u64,
+    /// The first minute that does not count any more.
+    pub to: u64,
+    /// How long the spans are. They begin at whole multiples of it.
+    pub step: Step,
+    /// Rows behind this one, by span and tenant.
+    pub after: Option<(u64, TenantKey)>,
+    /// Rows, at most.
+    pub max: usize,
+}
+
+/// Keeps what tenants used.
+pub trait UsageStore: Send + Sync {
+    /// Adds what was used. Where it is said to have failed, nothing was added.
+    fn add(&self, rows: Vec<UsageRow>) -> Pending<'_, Result<(), StoreError>>;
+
+    /// What was used, by span and tenant.
+    fn query(&self, query: UsageQuery) -> Pending<'_, Result<Vec<UsageRow>, StoreError>>;
+}
+
+/// Minutes that are kept in memory: a day. What is to last longer belongs into a database.
+const MEMORY_MINUTES: u64 = 24 * 60;
+
+/// Usage in this process's memory: that of the last 24 hours.
+#[derive(Debug, Default)]
+pub struct MemoryUsage {
+    by_minute: Mutex<BTreeMap<(u64, TenantKey), Usage>>,
+}
+
+impl UsageStore for MemoryUsage {
+    fn add(&self, rows: Vec<UsageRow>) -> Pending<'_, Result<(), StoreError>> {
+        let mut by_minute = self.by_minute.lock();
+        for row in rows {
+            let sum = by_minute.entry((row.minute, row.tenant)).or_default();
+            *sum = sum.plus(row.usage);
+        }
+        if let Some((&(newest, _), _)) = by_minute.last_key_value() {
+            let oldest = newest.saturating_sub(MEMORY_MINUTES - 1);
+            *by_minute = by_minute.split_off(&(oldest, 0));
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn query(&self, query: UsageQuery) -> Pending<'_, Result<Vec<UsageRow>, StoreError>> {
+        let by_minute = self.by_minute.lock();
+        let minutes = query.step.minutes();
+        let mut spans: BTreeMap<(u64, TenantKey), Usage> = BTreeMap::new();
+        if query.from < query.to {
+            for (&(minute, tenant), usage) in by_minute.range((query.from, 0)..(query.to, 0)) {
+                if query.tenant.is_none_or(|wanted| wanted == tenant) {
+                    let sum = spans
+                        .entry((minute - minute % minutes, tenant))
+                        .or_default();
+                    *sum = sum.plus(*usage);
+                }
+            }
+        }
+        let rows = spans
+            .into_iter()
+            .filter(|(place, _)| query.after.is_none_or(|after| *place > after))
+            .map(|((minute, tenant), usage)| UsageRow {
+                tenant,
+                minute,
+                usage,
+            });
+        let rows = rows.take(query.max).collect();
+        Box::pin(std::future::ready(Ok(rows)))
+    }
+}
