@@ -162,7 +162,6 @@ impl Directory {
             order.by_place.insert(place, entry);
         }
         reloaded.removed = gone.len();
-        #[expect(clippy::iter_over_hash_type, reason = "each is archived by itself")]
         for entry in gone.into_values() {
             let row = Row {
                 packed: entry.packed.clone(),
