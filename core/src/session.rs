@@ -140,6 +140,13 @@ impl Lifetime {
         (self.tick > 0).then(|| Timestamp::from_nanos(start))
     }
 
+    /// The first moment of the oldest tick in which a session can have been used that lives
+    /// at `now`. `None` where sessions never end.
+    #[must_use]
+    pub fn first_live(self, now: Tick) -> Option<Timestamp> {
+        self.start(Tick(now.0.saturating_sub(LIFETIME_TICKS)))
+    }
+
     /// How often a [`Table`] is worth sweeping: sixteen times in a lifetime. `None` where
     /// sessions never end.
     #[must_use]
@@ -244,6 +251,13 @@ impl Table {
             }
             None => Owner::Unknown,
         }
+    }
+
+    /// Whose the session is, without using it.
+    #[must_use]
+    pub fn peek(&self, id: SessionId, now: Tick) -> Option<TenantKey> {
+        let session = self.sessions.get(&id)?;
+        (!session.is_over(now)).then_some(session.tenant)
     }
 
     /// Ends a session before its time; returns whose it was and when it was last used, for

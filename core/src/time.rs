@@ -22,6 +22,18 @@ impl Timestamp {
         self.0
     }
 
+    /// Whole milliseconds since the runner's chosen moment.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// This moment minus `duration`, or the first moment that can be told.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
+    }
+
     /// This moment plus `duration`, or the last moment that can be told.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {

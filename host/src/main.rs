@@ -15,6 +15,8 @@ fn main() -> ExitCode {
     };
     let done = match task {
         Task::Check(file) => run::check(&file, &mut io::stdout()),
+        Task::Import(task) => run::import(&task, &mut io::stdout()),
+        Task::Export(task) => run::export(&task),
         Task::Serve(task) => run::serve(*task),
     };
     match done {

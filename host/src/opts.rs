@@ -16,6 +16,7 @@ use crate::{
     engine::EngineKind,
     sandbox::{Isolation, SandboxLimits},
     server::{self, Origin},
+    state::sql::{Place, PlaceError},
 };
 
 /// A multi-tenant chat service: one sandbox for each tenant.
@@ -42,6 +43,38 @@ enum Command {
         /// The tenants file, one JSON object a line
         file: PathBuf,
     },
+    /// Puts the tenants of a file into a database that has none
+    Import(ImportOpts),
+    /// Writes the tenants of a database as a tenants file
+    Export(ExportOpts),
+}
+
+#[derive(Debug, Args)]
+struct ImportOpts {
+    /// The database: sqlite:PATH, which is made where there is none, or postgres://...
+    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", value_parser = place)]
+    state: Place,
+
+    /// Where the database has tenants already, imports nothing and is no error
+    #[arg(long)]
+    if_empty: bool,
+
+    /// The tenants file, one JSON object a line
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ExportOpts {
+    /// The database: sqlite:PATH, or postgres://...
+    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", value_parser = place)]
+    state: Place,
+
+    /// Writes archived tenants, too
+    #[arg(long)]
+    archived: bool,
+
+    /// The file to write; without it, standard output
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +97,15 @@ struct ServeOpts {
         default_value = "tenants.jsonl"
     )]
     tenants: PathBuf,
+
+    /// Where tenants, sessions and usage are kept: memory, for tenants of a file; sqlite:PATH,
+    /// for one server; or postgres://USER:PASSWORD@HOST:PORT/DATABASE, for several
+    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", default_value = "memory", value_parser = state)]
+    state: StateKind,
+
+    /// Time for an answer of a store; then it counts as out of reach
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_STORE_TIMEOUT", default_value = "1s", value_parser = duration_above_0)]
+    store_timeout: Duration,
 
     /// Worker threads, up to 1024; each has one of low priority beside it, for bodies of 64 KiB
     /// and more [default: one for each processor]
@@ -201,6 +243,41 @@ pub enum Task {
     Serve(Box<ServeTask>),
     /// `tenantry check`
     Check(PathBuf),
+    /// `tenantry import`
+    Import(ImportTask),
+    /// `tenantry export`
+    Export(ExportTask),
+}
+
+/// What to import.
+#[derive(Debug)]
+pub struct ImportTask {
+    /// Into which database.
+    pub place: Place,
+    /// Whether a database that has tenants is no error.
+    pub if_empty: bool,
+    /// The tenants file.
+    pub file: PathBuf,
+}
+
+/// What to export.
+#[derive(Debug)]
+pub struct ExportTask {
+    /// From which database.
+    pub place: Place,
+    /// Whether archived tenants are written.
+    pub archived: bool,
+    /// Where to; none is standard output.
+    pub file: Option<PathBuf>,
+}
+
+/// Where state is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateKind {
+    /// In this process's memory.
+    Memory,
+    /// In a database.
+    Database(Place),
 }
 
 /// How to serve. Every value is valid for itself.
@@ -210,6 +287,10 @@ pub struct ServeTask {
     pub listen: SocketAddr,
     /// The tenants file.
     pub tenants: PathBuf,
+    /// Where state is kept.
+    pub state: StateKind,
+    /// For an answer of a store.
+    pub store_timeout: Duration,
     /// What answers requests.
     pub engine: EngineKind,
     /// What a sandbox may use.
@@ -243,6 +324,16 @@ pub fn parse(
         == Some(ValueSource::CommandLine);
     match Cli::from_arg_matches(&matches)?.command {
         Command::Check { file } => Ok(Task::Check(file)),
+        Command::Import(opts) => Ok(Task::Import(ImportTask {
+            place: opts.state,
+            if_empty: opts.if_empty,
+            file: opts.file,
+        })),
+        Command::Export(opts) => Ok(Task::Export(ExportTask {
+            place: opts.state,
+            archived: opts.archived,
+            file: opts.file,
+        })),
         Command::Serve(opts) => {
             // What is written on the command line is meant more than what is around.
             let port = port.filter(|_| !listen_is_given);
@@ -290,6 +381,8 @@ impl ServeOpts {
         ServeTask {
             listen,
             tenants: self.tenants,
+            state: self.state,
+            store_timeout: self.store_timeout,
             engine: self.engine,
             sandbox: SandboxLimits {
                 isolation: self.isolation,
@@ -339,6 +432,17 @@ fn threads(text: &str) -> Result<usize, String> {
         threads if threads <= MAX_THREADS => Ok(threads),
         _ => Err(format!("it must be from 1 to {MAX_THREADS}")),
     }
+}
+
+fn state(text: &str) -> Result<StateKind, String> {
+    match text {
+        "memory" => Ok(StateKind::Memory),
+        text => place(text).map(StateKind::Database),
+    }
+}
+
+fn place(text: &str) -> Result<Place, String> {
+    text.parse().map_err(|error: PlaceError| error.to_string())
 }
 
 fn max_sessions(text: &str) -> Result<u32, String> {

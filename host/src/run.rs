@@ -6,6 +6,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tenantry_component::Precompiled;
@@ -15,11 +16,16 @@ use crate::{
     GUEST,
     engine::EngineKind,
     limits, logging,
-    opts::ServeTask,
+    opts::{ExportTask, ImportTask, ServeTask, StateKind},
     sandbox::{Component, SandboxLimits},
     server::{self, Cors, Demo, DemoError, Extras, Server},
     signals,
-    state::{Directory, State, SystemClock},
+    state::{
+        Author, Directory, State, SystemClock,
+        sql::{
+            self, ExportError, Exported, ImportError, OpenError, Place, SqlStore, StoreSettings,
+        },
+    },
 };
 
 /// Why the program stopped, or never started.
@@ -42,6 +48,24 @@ pub enum Error {
         path: PathBuf,
         /// All of its problems.
         problems: Vec<Problem>,
+    },
+    /// A database cannot be used.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// Nothing was imported.
+    #[error(transparent)]
+    Import(ImportError),
+    /// Tenants were not exported, or not all of them.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The file to export to cannot be made.
+    #[error("{}: the file cannot be written", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
     },
     /// The folder of a web page cannot be served.
     #[error(transparent)]
@@ -77,7 +101,14 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Unreadable { .. } | Self::Invalid { .. } | Self::Demo(_) => 2,
-            Self::Sandbox(_) | Self::Bind { .. } | Self::Serve(_) | Self::Output(_) => 1,
+            Self::Sandbox(_)
+            | Self::Store(_)
+            | Self::Import(_)
+            | Self::Export(_)
+            | Self::Unwritable { .. }
+            | Self::Bind { .. }
+            | Self::Serve(_)
+            | Self::Output(_) => 1,
         }
     }
 }
@@ -123,6 +154,97 @@ pub fn check(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     out.write_all(lines.as_bytes()).map_err(Error::Output)
 }
 
+/// Puts the tenants of a file into a database, and says on `out` how many they are.
+///
+/// # Errors
+/// The file cannot be read or has problems, or the database cannot be used or has tenants.
+pub fn import(task: &ImportTask, out: &mut dyn Write) -> Result<(), Error> {
+    let path = &task.file;
+    let text = fs::read(path).map_err(|source| Error::Unreadable {
+        path: path.clone(),
+        source,
+    })?;
+    let by = Author {
+        who: "tenantry import".to_owned(),
+        request_id: String::new(),
+    };
+    let file = path.display().to_string();
+    let mut lines = String::new();
+    match sql::import(&store(task.place.clone()), &text, by, &SystemClock::new()) {
+        Ok(imported) => {
+            for warning in &imported.parsed.warnings {
+                lines += &format!("{}\n", warning.in_file(&file));
+            }
+            let (place, parsed) = (&task.place, &imported.parsed);
+            lines += &format!("{file}: {parsed} imported into {place}\n");
+        }
+        Err(ImportError::Invalid(problems)) => {
+            return Err(Error::Invalid {
+                path: path.clone(),
+                problems: problems.0,
+            });
+        }
+        Err(ImportError::NotEmpty { place, count }) if task.if_empty => {
+            lines += &format!("{place} has {count} tenants already; nothing was imported\n");
+        }
+        Err(error) => return Err(Error::Import(error)),
+    }
+    out.write_all(lines.as_bytes()).map_err(Error::Output)
+}
+
+/// Writes the tenants of a database as a tenants file.
+///
+/// # Errors
+/// The database cannot be used, or the file not written.
+pub fn export(task: &ExportTask) -> Result<(), Error> {
+    let settings = store(task.place.clone());
+    let exported = match &task.file {
+        None => sql::export(&settings, task.archived, &mut io::stdout().lock())?,
+        Some(path) => {
+            let unwritable = |source| Error::Unwritable {
+                path: path.clone(),
+                source,
+            };
+            let file = fs::File::create(path).map_err(unwritable)?;
+            let mut file = io::BufWriter::new(file);
+            sql::export(&settings, task.archived, &mut file)?
+        }
+    };
+    complain(&exported, task.archived);
+    Ok(())
+}
+
+/// Says what a tenants file cannot.
+#[expect(clippy::print_stderr, reason = "standard output may be the file")]
+fn complain(exported: &Exported, with_archived: bool) {
+    if exported.suspended > 0 {
+        eprintln!(
+            "warning: {} of the tenants are suspended; as a file cannot say so, they would be \
+             active where it is used",
+            exported.suspended
+        );
+    }
+    if exported.archived > 0 {
+        let written = if with_archived {
+            "written, too"
+        } else {
+            "not written"
+        };
+        eprintln!(
+            "warning: {} archived tenants were {written}",
+            exported.archived
+        );
+    }
+}
+
+/// How a command uses a database, which may take its time.
+fn store(place: Place) -> StoreSettings {
+    StoreSettings {
+        place,
+        timeout: Duration::from_secs(60),
+    }
+}
+
 /// What a server has beyond the contract.
 ///
 /// # Errors
@@ -154,11 +276,14 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         rules,
         ..
     } = task;
-    let parsed = read_tenants(&task.tenants)?;
+    let parsed = match task.state {
+        StateKind::Memory => Some(read_tenants(&task.tenants)?),
+        StateKind::Database(_) => None,
+    };
     let extras = extras(&task)?;
     let log = logging::start(task.log, task.log_filter);
     let file = task.tenants.display().to_string();
-    for warning in &parsed.warnings {
+    for warning in parsed.iter().flat_map(|parsed| &parsed.warnings) {
         tracing::warn!("{}", warning.in_file(&file));
     }
     let component = match task.engine {
@@ -173,10 +298,24 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         limits::check_mappings(task.sandbox.total(settings.threads));
         check_room(&task.sandbox, settings.max_body);
     }
-    let tenants = parsed.registry.rows().len();
     let clock = Arc::new(SystemClock::new());
-    let directory = Arc::new(Directory::of(parsed.registry));
-    let state = State::in_memory(directory, task.tenants, rules, clock);
+    let (directory, state, store) = match (task.state, parsed) {
+        (StateKind::Database(place), _) => {
+            let settings = StoreSettings {
+                place,
+                timeout: task.store_timeout,
+            };
+            let (store, state) = SqlStore::open(&settings, rules, clock)?;
+            (Arc::clone(store.directory()), state, Some(store))
+        }
+        (StateKind::Memory, parsed) => {
+            let registry = parsed.map(|parsed| parsed.registry).unwrap_or_default();
+            let directory = Arc::new(Directory::of(registry));
+            let state = State::in_memory(Arc::clone(&directory), task.tenants, rules, clock);
+            (directory, state, None)
+        }
+    };
+    let tenants = directory.len();
 
     let no_address = |source| Error::Bind {
         address: task.listen,
@@ -189,6 +328,9 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     announce(address).map_err(Error::Output)?;
     tracing::info!(%address, tenants, "listening");
     server.run().map_err(Error::Serve)?;
+    if let Some(store) = store {
+        store.close();
+    }
     match log.dropped_lines() {
         0 => tracing::info!("stopped"),
         dropped => tracing::warn!(dropped, "stopped; log lines were dropped, unwritten"),

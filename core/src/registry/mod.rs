@@ -11,10 +11,10 @@ mod writer;
 use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 use core::fmt;
 
-pub use self::problem::{Problem, Problems, What};
-use self::{
-    problem::count,
-    reader::{Reader, lines},
+use self::{problem::count, reader::Reader};
+pub use self::{
+    problem::{Problem, Problems, What},
+    reader::lines,
 };
 use crate::tenant::{PackedTenant, Tenant};
 
@@ -65,6 +65,8 @@ pub struct Limits {
 pub struct Parsed {
     /// The rows; at least one.
     pub registry: Registry,
+    /// The line that each row comes from, counted from 1, in the order of the rows.
+    pub lines: Vec<usize>,
     /// Rows that were skipped or replaced.
     pub warnings: Vec<Problem>,
 }

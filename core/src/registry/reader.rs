@@ -12,7 +12,7 @@ use crate::{
 const WHOLE_NUMBER: &str = "a whole number from 0 to 4294967295";
 
 /// Lines as Python's text files have them: ended by `\n`, `\r\n` or a lone `\r`.
-pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     core::iter::from_fn(move || {
         let text = rest?;
@@ -246,6 +246,7 @@ impl Reader {
         self.warnings.sort_by_key(|warning| warning.line);
         Ok(Parsed {
             registry: self.registry,
+            lines: self.sources,
             warnings: self.warnings,
         })
     }

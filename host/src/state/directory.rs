@@ -177,6 +177,14 @@ impl Directory {
         reloaded
     }
 
+    /// The tenant with that key, of those that were put.
+    #[must_use]
+    pub fn by_key(&self, key: TenantKey) -> Option<Arc<Entry>> {
+        let order = self.order.lock();
+        let entry = order.by_place.get(&key.into());
+        entry.filter(|entry| entry.key == key).cloned()
+    }
+
     /// Tenants in the order in which they are listed, each with its place, from the one
     /// behind `after`.
     #[must_use]

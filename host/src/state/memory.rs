@@ -12,12 +12,10 @@ use tenantry_core::{
     memory::Settings,
     session::{SessionId, Table, TenantKey},
     tenancy::{OpenError, Owner, Unavailable},
+    time::Timestamp,
 };
 
-use super::{
-    Answer, Clock, Entry, Pending, RateLimiter, SessionRecords, SessionStore, StoreError,
-    StoredSession,
-};
+use super::{Answer, Clock, Entry, RateLimiter, SessionStore, StoredSession};
 
 /// Tables of sessions. With ten million sessions, a sweep of one table locks about ten
 /// thousand of them for some hundred microseconds.
@@ -49,6 +47,55 @@ impl MemorySessions {
         // The last bits of an id are random.
         let (_, low) = id.as_u64_pair();
         self.tables.get(low as usize % TABLES)
+    }
+
+    /// Whose a session is, as `tenant` may know it. Where it is the tenant's own, this is a
+    /// use of it: the second is when, to 1/256 of the lifetime, where the last use was not
+    /// in that part of it.
+    pub(super) fn look(&self, tenant: &Entry, id: SessionId) -> (Owner, Option<Timestamp>) {
+        let Some(table) = self.table(id) else {
+            return (Owner::Unknown, None);
+        };
+        let ledger = &tenant.account.sessions;
+        let lifetime = self.settings.lifetime;
+        let now = lifetime.tick(self.clock.now());
+        let mut has_moved = false;
+        // Another thread may have read the clock later, and been with the ledger already:
+        // it says whether the session still counts.
+        let used = |before| {
+            has_moved = true;
+            ledger.lock().used(before, now)
+        };
+        let owner = table.lock().owner(id, tenant.key, now, used);
+        let moved = has_moved && owner == Owner::Mine;
+        (owner, lifetime.start(now).filter(|_| moved))
+    }
+
+    /// Takes in a session that was opened earlier or elsewhere, and was last used at `used`,
+    /// whatever the tenant's bound. Where the id is in use, or the session has ended, nothing
+    /// changes.
+    pub(super) fn adopt(&self, tenant: &Entry, id: SessionId, used: Timestamp) {
+        let Some(table) = self.table(id) else { return };
+        let lifetime = self.settings.lifetime;
+        let now = self.clock.now();
+        let tick = lifetime.tick(used.min(now));
+        let mut table = table.lock();
+        let mut ledger = tenant.account.sessions.lock();
+        // An id in use stays whose it is, and so does when it was used.
+        let _ = table.open(id, tenant.key, &mut ledger, u32::MAX, tick);
+    }
+
+    /// When a session that is used now was used, as stores write it down.
+    pub(super) fn used_now(&self) -> Timestamp {
+        let now = self.clock.now();
+        let lifetime = self.settings.lifetime;
+        lifetime.start(lifetime.tick(now)).unwrap_or(now)
+    }
+
+    /// Sessions that were last used before this have ended; none where they never do.
+    pub(super) fn ended_before(&self) -> Option<Timestamp> {
+        let lifetime = self.settings.lifetime;
+        lifetime.first_live(lifetime.tick(self.clock.now()))
     }
 
     /// Forgets the ended sessions of one table; `n` counts the tables round and round.
@@ -91,6 +138,12 @@ impl MemorySessions {
         first
     }
 
+    /// Whose a session is, without using it.
+    pub(super) fn peek(&self, id: SessionId) -> Option<TenantKey> {
+        let now = self.settings.lifetime.tick(self.clock.now());
+        self.table(id)?.lock().peek(id, now)
+    }
+
     /// Ends a session of a tenant before its time; returns whether there was one.
     pub fn close(&self, tenant: &Entry, id: SessionId) -> bool {
         let now = self.settings.lifetime.tick(self.clock.now());
@@ -98,9 +151,8 @@ impl MemorySessions {
             return false;
         };
         let mut table = table.lock();
-        match table.owner(id, tenant.key, now, |_| true) {
-            Owner::Mine => {}
-            Owner::Another | Owner::Unknown => return false,
+        if table.peek(id, now) != Some(tenant.key) {
+            return false;
         }
         let closed = table.close(id, now);
         closed.is_some_and(|(_, used)| tenant.account.sessions.lock().closed(used))
@@ -160,15 +212,7 @@ impl SessionStore for MemorySessions {
         tenant: &'a Entry,
         id: SessionId,
     ) -> Answer<'a, Result<Owner, Unavailable>> {
-        let Some(table) = self.table(id) else {
-            return Answer::Now(Err(Unavailable));
-        };
-        let ledger = &tenant.account.sessions;
-        let now = self.settings.lifetime.tick(self.clock.now());
-        // Another thread may have read the clock later, and been with the ledger already:
-        // it says whether the session still counts.
-        let used = |before| ledger.lock().used(before, now);
-        Answer::Now(Ok(table.lock().owner(id, tenant.key, now, used)))
+        Answer::Now(Ok(self.look(tenant, id).0))
     }
 
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -188,33 +232,6 @@ impl SessionStore for MemorySessions {
                 next = (next + at_a_time) % TABLES;
             }
         })
-    }
-}
-
-impl SessionRecords for MemorySessions {
-    fn list<'a>(
-        &'a self,
-        tenant: &'a Entry,
-        after: Option<SessionId>,
-        max: usize,
-    ) -> Pending<'a, Result<Vec<StoredSession>, StoreError>> {
-        Box::pin(async move { Ok(self.sessions_of(tenant.key, after, max)) })
-    }
-
-    fn count<'a>(&'a self, tenant: &'a Entry) -> Pending<'a, Result<u64, StoreError>> {
-        Box::pin(async move { Ok(self.live(tenant).into()) })
-    }
-
-    fn revoke<'a>(
-        &'a self,
-        tenant: &'a Entry,
-        id: SessionId,
-    ) -> Pending<'a, Result<bool, StoreError>> {
-        Box::pin(async move { Ok(self.close(tenant, id)) })
-    }
-
-    fn revoke_all<'a>(&'a self, tenant: &'a Entry) -> Pending<'a, Result<u64, StoreError>> {
-        Box::pin(async move { Ok(self.close_all(tenant)) })
     }
 }
 

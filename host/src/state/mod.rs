@@ -9,6 +9,7 @@ mod directory;
 mod entry;
 mod memory;
 mod records;
+pub mod sql;
 mod usage;
 
 use std::{path::PathBuf, pin::Pin, sync::Arc};
@@ -147,11 +148,18 @@ impl State {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let sessions = Arc::new(MemorySessions::new(rules, Arc::clone(&clock)));
+        let records = FileTenants::new(
+            Arc::clone(&directory),
+            file,
+            Arc::clone(&sessions),
+            Arc::clone(&clock),
+        );
+        let records = Arc::new(records);
         Self {
-            session_records: Arc::clone(&sessions) as _,
-            sessions: Box::new(sessions),
             limiter: Box::new(MemoryLimiter::new(rules, clock)),
-            records: Arc::new(FileTenants::new(Arc::clone(&directory), file)),
+            records: Arc::clone(&records) as _,
+            session_records: records,
+            sessions: Box::new(sessions),
             tenants: Box::new(directory),
             usage: Arc::new(MemoryUsage::default()),
             meters: Meters::default(),

@@ -12,7 +12,7 @@ use tenantry_core::{
     time::Timestamp,
 };
 
-use super::{Directory, Entry, Pending, Stage, StoreError};
+use super::{Clock, Directory, Entry, MemorySessions, Pending, Stage, StoreError};
 
 /// A tenant as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +124,22 @@ pub struct AuditEvent {
     pub after: Option<String>,
 }
 
+impl AuditEvent {
+    /// That so many sessions of a tenant were ended before their time. Which ones is nobody's
+    /// business: their ids are secrets.
+    #[must_use]
+    pub fn revoked(at_ms: u64, by: &Author, tenant_id: &str, sessions: u64) -> Self {
+        Self {
+            at_ms,
+            by: by.clone(),
+            action: "revoke".to_owned(),
+            tenant_id: tenant_id.to_owned(),
+            before: Some(format!(r#"{{"sessions":{sessions}}}"#)),
+            after: None,
+        }
+    }
+}
+
 /// An event in the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRecord {
@@ -174,9 +190,6 @@ pub trait TenantStore: Send + Sync {
         by: &'a Author,
     ) -> Pending<'a, Result<Option<Record>, ChangeError>>;
 
-    /// Writes down that something else was changed.
-    fn write_down(&self, event: AuditEvent) -> Pending<'_, Result<(), StoreError>>;
-
     /// What was changed.
     fn audit(&self, query: AuditQuery) -> Pending<'_, Result<Vec<AuditRecord>, StoreError>>;
 }
@@ -190,7 +203,8 @@ pub struct StoredSession {
     pub used: Timestamp,
 }
 
-/// Sessions, for whoever runs the service.
+/// Sessions, for whoever runs the service. What is changed here holds in this server when it
+/// is answered, and in all others a moment later.
 pub trait SessionRecords: Send + Sync {
     /// The live sessions of a tenant, in the order of their ids, from the one behind `after`.
     fn list<'a>(
@@ -203,25 +217,34 @@ pub trait SessionRecords: Send + Sync {
     /// How many sessions of a tenant live.
     fn count<'a>(&'a self, tenant: &'a Entry) -> Pending<'a, Result<u64, StoreError>>;
 
-    /// Ends a session of a tenant before its time; returns whether there was one.
+    /// Ends a session of a tenant before its time, and writes that down, both or neither;
+    /// returns whether there was one. Where there was none, nothing is written down.
     fn revoke<'a>(
         &'a self,
         tenant: &'a Entry,
         id: SessionId,
+        by: &'a Author,
     ) -> Pending<'a, Result<bool, StoreError>>;
 
-    /// Ends all sessions of a tenant; returns how many there were.
-    fn revoke_all<'a>(&'a self, tenant: &'a Entry) -> Pending<'a, Result<u64, StoreError>>;
+    /// Ends all sessions of a tenant, and writes that down, both or neither; returns how many
+    /// there were.
+    fn revoke_all<'a>(
+        &'a self,
+        tenant: &'a Entry,
+        by: &'a Author,
+    ) -> Pending<'a, Result<u64, StoreError>>;
 }
 
 /// Events that are kept where there is no database.
 const MEMORY_EVENTS: usize = 10_000;
 
-/// The tenants of a file: changed there, and not here. What else is changed is remembered as
-/// long as this process lives.
+/// The tenants of a file, which are changed there and not here, and their sessions in memory.
+/// The audit is remembered as long as this process lives.
 pub struct FileTenants {
     directory: Arc<Directory>,
     file: PathBuf,
+    sessions: Arc<MemorySessions>,
+    clock: Arc<dyn Clock>,
     audit: Mutex<Audit>,
 }
 
@@ -234,11 +257,28 @@ struct Audit {
 impl FileTenants {
     /// The tenants of `directory`, which are those of `file`.
     #[must_use]
-    pub fn new(directory: Arc<Directory>, file: PathBuf) -> Self {
+    pub fn new(
+        directory: Arc<Directory>,
+        file: PathBuf,
+        sessions: Arc<MemorySessions>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             directory,
             file,
+            sessions,
+            clock,
             audit: Mutex::default(),
+        }
+    }
+
+    fn write_down(&self, event: AuditEvent) {
+        let mut audit = self.audit.lock();
+        audit.last += 1;
+        let seq = audit.last;
+        audit.records.push_back(AuditRecord { seq, event });
+        if audit.records.len() > MEMORY_EVENTS {
+            audit.records.pop_front();
         }
     }
 }
@@ -292,17 +332,6 @@ impl TenantStore for FileTenants {
         ready(Err(ChangeError::ReadOnly(self.file.clone())))
     }
 
-    fn write_down(&self, event: AuditEvent) -> Pending<'_, Result<(), StoreError>> {
-        let mut audit = self.audit.lock();
-        audit.last += 1;
-        let seq = audit.last;
-        audit.records.push_back(AuditRecord { seq, event });
-        if audit.records.len() > MEMORY_EVENTS {
-            audit.records.pop_front();
-        }
-        ready(Ok(()))
-    }
-
     fn audit(&self, query: AuditQuery) -> Pending<'_, Result<Vec<AuditRecord>, StoreError>> {
         let audit = self.audit.lock();
         let wanted = |record: &&AuditRecord| {
@@ -314,5 +343,49 @@ impl TenantStore for FileTenants {
         };
         let records = audit.records.iter().filter(wanted).take(query.max);
         ready(Ok(records.cloned().collect()))
+    }
+}
+
+impl SessionRecords for FileTenants {
+    fn list<'a>(
+        &'a self,
+        tenant: &'a Entry,
+        after: Option<SessionId>,
+        max: usize,
+    ) -> Pending<'a, Result<Vec<StoredSession>, StoreError>> {
+        Box::pin(async move { Ok(self.sessions.sessions_of(tenant.key, after, max)) })
+    }
+
+    fn count<'a>(&'a self, tenant: &'a Entry) -> Pending<'a, Result<u64, StoreError>> {
+        Box::pin(async move { Ok(self.sessions.live(tenant).into()) })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        tenant: &'a Entry,
+        id: SessionId,
+        by: &'a Author,
+    ) -> Pending<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let was_there = self.sessions.close(tenant, id);
+            if was_there {
+                let at_ms = self.clock.now().as_millis();
+                self.write_down(AuditEvent::revoked(at_ms, by, tenant.id(), 1));
+            }
+            Ok(was_there)
+        })
+    }
+
+    fn revoke_all<'a>(
+        &'a self,
+        tenant: &'a Entry,
+        by: &'a Author,
+    ) -> Pending<'a, Result<u64, StoreError>> {
+        Box::pin(async move {
+            let count = self.sessions.close_all(tenant);
+            let at_ms = self.clock.now().as_millis();
+            self.write_down(AuditEvent::revoked(at_ms, by, tenant.id(), count));
+            Ok(count)
+        })
     }
 }

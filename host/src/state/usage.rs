@@ -175,9 +175,9 @@ impl Step {
 pub struct UsageQuery {
     /// Whose; none is everybody's.
     pub tenant: Option<TenantKey>,
-    /// The first minute, of Unix time.
+    /// A minute of Unix time, in the first span that is told.
     pub from: u64,
-    /// The first minute that does not count any more.
+    /// A minute; spans that begin then or later are not told.
     pub to: u64,
     /// How long the spans are. They begin at whole multiples of it.
     pub step: Step,
@@ -224,7 +224,9 @@ impl UsageStore for MemoryUsage {
         let minutes = query.step.minutes();
         let mut spans: BTreeMap<(u64, TenantKey), Usage> = BTreeMap::new();
         if query.from < query.to {
-            for (&(minute, tenant), usage) in by_minute.range((query.from, 0)..(query.to, 0)) {
+            let from = query.from - query.from % minutes;
+            let to = query.to.div_ceil(minutes).saturating_mul(minutes);
+            for (&(minute, tenant), usage) in by_minute.range((from, 0)..(to, 0)) {
                 if query.tenant.is_none_or(|wanted| wanted == tenant) {
                     let sum = spans
                         .entry((minute - minute % minutes, tenant))

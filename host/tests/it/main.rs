@@ -20,6 +20,7 @@ mod readme;
 mod rebuild;
 mod requests;
 mod slow;
+mod sql;
 mod startup;
 mod stopping;
 mod stores;

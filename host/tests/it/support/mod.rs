@@ -3,6 +3,7 @@
 //! that sends any bytes.
 
 pub(crate) mod client;
+pub(crate) mod database;
 pub(crate) mod inside;
 pub(crate) mod later;
 pub(crate) mod program;

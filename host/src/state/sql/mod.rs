@@ -1,0 +1,263 @@
+//! State in a database: SQLite for one server, PostgreSQL for several.
+//!
+//! Both are spoken to through the same code; where their SQL differs, [`Dialect`] picks.
+//! A [`Database`] has a runtime of its own, on which all of its connections live, so that
+//! it does not matter who asks.
+
+mod feed;
+mod local;
+mod place;
+mod schema;
+mod shared;
+mod tenants;
+mod transfer;
+mod usage;
+mod writer;
+
+use std::{io, sync::Arc, time::Duration};
+
+use sqlx::{AnyPool, pool::PoolConnection};
+use tenantry_core::memory::Settings;
+use tokio::runtime::{Handle, Runtime};
+
+use self::{
+    feed::Feed,
+    local::LocalSessions,
+    place::Lock,
+    shared::{Seen, SharedSessions},
+    tenants::SqlTenants,
+    usage::SqlUsage,
+    writer::Writer,
+};
+pub use self::{
+    place::{Place, PlaceError},
+    schema::OpenError,
+    transfer::{ExportError, Exported, ImportError, Imported, export, import},
+};
+use super::{
+    Clock, Directory, MemoryLimiter, MemorySessions, Meters, SessionRecords, SessionStore, State,
+    StoreError,
+};
+
+/// Parts of the table of sessions, by their first byte, that are swept one after the other.
+const PARTS: u32 = 256;
+
+/// Between sweeps of two parts, at least.
+const MIN_PAUSE: Duration = Duration::from_millis(200);
+
+/// For how long an ended session stays in the database: it may have been used just before,
+/// and that may not be written down yet.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// The first id of a part of the table of sessions.
+fn part_bound(part: u32) -> Vec<u8> {
+    // Behind all ids, which have 16 bytes.
+    u8::try_from(part).map_or(vec![0xff; 17], |byte| vec![byte])
+}
+
+/// How a database is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Which database.
+    pub place: Place,
+    /// For an answer of it; then it counts as out of reach. Default is 1 second.
+    pub timeout: Duration,
+}
+
+/// Which SQL is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// The statement of this dialect.
+    fn pick(self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite => sqlite,
+            Self::Postgres => postgres,
+        }
+    }
+}
+
+/// Whether a database may be made, or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// It is read, as it is, whoever else uses it.
+    Read,
+    /// It is made where there is none, and brought to this program's schema.
+    Write,
+}
+
+/// A database that is open, and of the schema that this program knows.
+#[derive(Clone)]
+struct Database {
+    pool: AnyPool,
+    dialect: Dialect,
+    timeout: Duration,
+    runtime: Handle,
+    /// Nobody else may write, as long as this lives.
+    _lock: Option<Arc<Lock>>,
+}
+
+impl Database {
+    /// A connection. What is given up in the middle of a transaction is rolled back.
+    async fn connection(&self) -> Result<PoolConnection<sqlx::Any>, sqlx::Error> {
+        self.pool.acquire().await
+    }
+
+    /// Does something on the database's runtime, and waits no longer than a store may take.
+    /// Where that is too long, or the caller has gone, nobody knows whether it was done.
+    async fn run<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let timeout = self.timeout;
+        let task = async move { tokio::time::timeout(timeout, work).await };
+        match self.runtime.spawn(task).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => {
+                let text = format!("no answer within {}", humantime::format_duration(timeout));
+                Err(StoreError::Unavailable(text).into())
+            }
+            Err(failed) => Err(StoreError::Failed(failed.to_string()).into()),
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::RowNotFound
+            | sqlx::Error::Decode(_) => Self::Failed(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// A store in a database, and the runtime that it lives on.
+pub struct SqlStore {
+    directory: Arc<Directory>,
+    database: Database,
+    writer: Writer,
+    runtime: Runtime,
+}
+
+impl SqlStore {
+    /// Opens a database, brings it to this program's schema, and reads its tenants and
+    /// sessions.
+    ///
+    /// # Errors
+    /// It cannot be used; the error says which one, why, and what to do.
+    pub fn open(
+        settings: &StoreSettings,
+        rules: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, State), OpenError> {
+        let runtime = runtime().map_err(OpenError::Runtime)?;
+        let directory = Arc::new(Directory::default());
+        let opened = runtime.block_on(async {
+            let database = schema::open(settings, Access::Write, runtime.handle()).await?;
+            let failed = |source| OpenError::failed(&settings.place, source);
+            let memory = Arc::new(MemorySessions::new(rules, Arc::clone(&clock)));
+            // What is changed from here on is read, or followed, or both.
+            let end = feed::end(&database).await.map_err(failed)?;
+            let tenants = SqlTenants::read(
+                database.clone(),
+                Arc::clone(&directory),
+                Arc::clone(&memory),
+                Arc::clone(&clock),
+            );
+            let tenants = tenants.await.map_err(failed)?;
+            let sessions = match &settings.place {
+                Place::Sqlite(_) => {
+                    let read =
+                        LocalSessions::read(database.clone(), memory, tenants.clone(), rules);
+                    Sessions::new(read.await.map_err(failed)?, LocalSessions::writer)
+                }
+                Place::Postgres(url) => {
+                    let seen = Seen::new(memory);
+                    let (database, tenants) = (&database, &tenants);
+                    let feed = Feed::new(database.clone(), url, tenants.clone(), seen.clone(), end);
+                    tokio::spawn(feed.run());
+                    let shared =
+                        SharedSessions::start(database.clone(), seen, tenants.clone(), rules);
+                    Sessions::new(shared, SharedSessions::writer)
+                }
+            };
+            let usage = SqlUsage::new(database.clone(), Arc::clone(&clock));
+            let state = State {
+                tenants: Box::new(Arc::clone(&directory)),
+                sessions: sessions.store,
+                limiter: Box::new(MemoryLimiter::new(rules, clock)),
+                records: Arc::new(tenants),
+                session_records: sessions.records,
+                usage: Arc::new(usage),
+                meters: Meters::default(),
+            };
+            Ok((state, database, sessions.writer))
+        });
+        let (state, database, writer) = opened?;
+        let store = Self {
+            directory,
+            database,
+            writer,
+            runtime,
+        };
+        Ok((store, state))
+    }
+
+    /// The tenants of the database, kept up to date.
+    #[must_use]
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Writes down what is not written yet, and closes the database.
+    pub fn close(self) {
+        self.runtime.block_on(async {
+            self.writer.flush().await;
+            let close = self.database.pool.close();
+            // What somebody else still does with a connection is given up.
+            let _ = tokio::time::timeout(self.database.timeout, close).await;
+        });
+        self.runtime.shutdown_background();
+    }
+}
+
+/// The sessions of a database, for everybody who needs them.
+struct Sessions {
+    store: Box<dyn SessionStore>,
+    records: Arc<dyn SessionRecords>,
+    writer: Writer,
+}
+
+impl Sessions {
+    fn new<S>(sessions: S, writer: fn(&S) -> &Writer) -> Self
+    where
+        S: SessionStore + SessionRecords + 'static,
+    {
+        let sessions = Arc::new(sessions);
+        Self {
+            writer: writer(&sessions).clone(),
+            store: Box::new(Arc::clone(&sessions)),
+            records: sessions,
+        }
+    }
+}
+
+/// The runtime of a database.
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("tenantry-store")
+        .enable_all()
+        .build()
+}

@@ -1,0 +1,244 @@
+//! From a tenants file into a database, once, and back.
+
+use std::io::{self, Write};
+
+use serde_json::json;
+use sqlx::{Acquire, Connection as _};
+use tenantry_core::registry::{Parsed, Problems, Registry, lines};
+
+use super::{
+    Access, Database, OpenError, StoreSettings, runtime, schema,
+    tenants::{PAGE, list, signed, write_down},
+};
+use crate::state::{AuditEvent, Author, Clock, Stage, StoreError, TenantQuery};
+
+/// Tenants that go into the database with one statement.
+const CHUNK: usize = 1000;
+
+/// Why tenants were not imported. The database is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The text has problems.
+    #[error("the tenants file has problems")]
+    Invalid(Problems),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// There are tenants already.
+    #[error(
+        "{place} has {count} tenants already; a file is imported once, and then tenants are \
+         changed with `tenantry tenants`; --if-empty makes this no error"
+    )]
+    NotEmpty {
+        /// The database.
+        place: super::Place,
+        /// How many.
+        count: u64,
+    },
+    /// The database failed.
+    #[error("{place}: nothing was imported")]
+    Failed {
+        /// The database.
+        place: super::Place,
+        /// What happened.
+        #[source]
+        source: StoreError,
+    },
+}
+
+/// What was imported.
+#[derive(Debug)]
+pub struct Imported {
+    /// How many tenants.
+    pub tenants: usize,
+    /// What is odd about the text.
+    pub parsed: Parsed,
+}
+
+/// Puts the tenants of a file, whose text this is, into a database that has none.
+///
+/// # Errors
+/// The text has problems, or the database has tenants already, or cannot be used.
+pub fn import(
+    settings: &StoreSettings,
+    text: &[u8],
+    by: Author,
+    clock: &dyn Clock,
+) -> Result<Imported, ImportError> {
+    let parsed = Registry::parse(text).map_err(ImportError::Invalid)?;
+    let rows = rows(text, &parsed);
+    let runtime = runtime().map_err(OpenError::Runtime)?;
+    let place = || settings.place.clone();
+    let now_ms = clock.now().as_millis();
+    runtime.block_on(async {
+        let database = schema::open(settings, Access::Write, runtime.handle()).await?;
+        let imported = import_rows(&database, &rows, by, now_ms).await;
+        database.pool.close().await;
+        let before = imported.map_err(|source| ImportError::Failed {
+            place: place(),
+            source,
+        })?;
+        match before {
+            0 => Ok(Imported {
+                tenants: rows.len(),
+                parsed,
+            }),
+            count => Err(ImportError::NotEmpty {
+                place: place(),
+                count,
+            }),
+        }
+    })
+}
+
+/// The id of each tenant, and its line as the file has it.
+fn rows(text: &[u8], parsed: &Parsed) -> Vec<(String, String)> {
+    let lines: Vec<_> = lines(text).collect();
+    let rows = parsed.registry.rows().iter().zip(&parsed.lines);
+    let rows = rows.map(|(row, line)| {
+        let line = lines.get(line.saturating_sub(1)).copied();
+        let line = line.and_then(|line| str::from_utf8(line).ok());
+        let line = line.map(|line| line.trim_matches(is_blank));
+        let id = row.tenant().id.to_owned();
+        (id, line.map_or_else(|| row.to_json(), str::to_owned))
+    });
+    rows.collect()
+}
+
+/// What may stand around a row, a byte order mark included.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c == '\u{feff}' || c.is_control()
+}
+
+/// Returns how many tenants there were before; where there were any, nothing is imported.
+async fn import_rows(
+    database: &Database,
+    rows: &[(String, String)],
+    by: Author,
+    now_ms: u64,
+) -> Result<u64, StoreError> {
+    let mut connection = database.connection().await?;
+    let begin = database.dialect.pick("BEGIN IMMEDIATE", "BEGIN");
+    let mut transaction = connection.begin_with(begin).await?;
+    // Whoever else adds tenants waits.
+    let lock = database
+        .dialect
+        .pick("SELECT 1", "LOCK TABLE tenants IN SHARE ROW EXCLUSIVE MODE");
+    sqlx::query(lock).execute(&mut *transaction).await?;
+    let before: i64 = sqlx::query_scalar("SELECT count(*) FROM tenants")
+        .fetch_one(&mut *transaction)
+        .await?;
+    if before > 0 {
+        return Ok(before.unsigned_abs());
+    }
+    let statement = database.dialect.pick(
+        "INSERT INTO tenants (id, line, stage, version, created_ms, changed_ms) \
+         SELECT value ->> 0, value ->> 1, 'active', 1, $2, $2 FROM json_each($1) ORDER BY key",
+        "INSERT INTO tenants (id, line, stage, version, created_ms, changed_ms) \
+         SELECT value ->> 0, value ->> 1, 'active', 1, $2, $2 \
+         FROM json_array_elements($1::json) WITH ORDINALITY AS t (value, place) ORDER BY place",
+    );
+    for chunk in rows.chunks(CHUNK) {
+        sqlx::query(statement)
+            .bind(json!(chunk).to_string())
+            .bind(signed(now_ms))
+            .execute(&mut *transaction)
+            .await?;
+    }
+    let event = AuditEvent {
+        at_ms: now_ms,
+        by,
+        action: "import".to_owned(),
+        tenant_id: String::new(),
+        before: None,
+        after: Some(json!({ "tenants": rows.len() }).to_string()),
+    };
+    write_down(&mut transaction, &event, 0).await?;
+    transaction.commit().await?;
+    Ok(0)
+}
+
+/// Why tenants were not exported, or not all of them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The file cannot be written.
+    #[error("the tenants cannot be written")]
+    Write(#[source] io::Error),
+}
+
+/// How many tenants were written, and how many were not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Exported {
+    /// Written, and served.
+    pub active: usize,
+    /// Written; a file can't say that they are suspended.
+    pub suspended: usize,
+    /// Not written, or, where that was asked for, written.
+    pub archived: usize,
+}
+
+/// Writes the tenants of a database as a tenants file: each row as it was imported or set, in
+/// the order in which they are listed.
+///
+/// # Errors
+/// The database cannot be used, or `out` not written to.
+pub fn export(
+    settings: &StoreSettings,
+    with_archived: bool,
+    out: &mut dyn Write,
+) -> Result<Exported, ExportError> {
+    let runtime = runtime().map_err(OpenError::Runtime)?;
+    let failed = |source| OpenError::failed(&settings.place, source);
+    runtime.block_on(async {
+        let database = schema::open(settings, Access::Read, runtime.handle()).await?;
+        let mut connection = database.connection().await.map_err(failed)?;
+        // All pages are of one moment.
+        let begin = database
+            .dialect
+            .pick("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
+        let connection = transaction.acquire().await.map_err(failed)?;
+        let mut exported = Exported::default();
+        let mut after = None;
+        loop {
+            let query = TenantQuery {
+                stage: None,
+                after,
+                max: PAGE,
+            };
+            let records = list(&mut *connection, query).await.map_err(failed)?;
+            for (place, record) in &records {
+                after = Some(*place);
+                let is_written = match record.stage {
+                    Stage::Active => {
+                        exported.active += 1;
+                        true
+                    }
+                    Stage::Suspended => {
+                        exported.suspended += 1;
+                        true
+                    }
+                    Stage::Archived => {
+                        exported.archived += 1;
+                        with_archived
+                    }
+                };
+                if is_written {
+                    out.write_all(record.row.as_bytes())
+                        .and_then(|()| out.write_all(b"\n"))
+                        .map_err(ExportError::Write)?;
+                }
+            }
+            if records.len() < PAGE {
+                break;
+            }
+        }
+        out.flush().map_err(ExportError::Write)?;
+        Ok(exported)
+    })
+}

@@ -1,0 +1,244 @@
+//! Databases that cannot be used: each stops the start with a text that says what and where,
+//! and changes nothing.
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+use crate::support::{
+    database::{Database, Postgres, Sqlite},
+    program::{run, tenantry},
+};
+
+/// What `tenantry serve` says before it stops, and what it exits with.
+fn refused(state: &str) -> (Option<i32>, String) {
+    said(&run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        state,
+    ]))
+}
+
+fn said(output: &Output) -> (Option<i32>, String) {
+    let text = String::from_utf8(output.stderr.clone()).expect("UTF-8");
+    assert!(output.stdout.is_empty(), "it listens");
+    (output.status.code(), text)
+}
+
+fn assert_says(state: &str, code: i32, parts: &[&str]) {
+    let (exited, text) = refused(state);
+    assert_eq!(exited, Some(code), "{text}");
+    for part in parts {
+        assert!(text.contains(part), "{state}: no {part:?} in {text}");
+    }
+}
+
+fn imported() -> Sqlite {
+    let database = Sqlite::new();
+    let import = run(&["import", "--state", &database.state(), "tenants.jsonl"]);
+    assert!(import.status.success());
+    database
+}
+
+#[test]
+fn a_store_that_is_none_is_refused() {
+    for (state, part) in [
+        ("mysql://x", "it must be memory, sqlite:PATH"),
+        ("sqlite:", "must be followed by the path"),
+        ("postgres://host:port/db", "write it as postgres://"),
+    ] {
+        assert_says(state, 2, &["--state", part]);
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let state = "sqlite:/nowhere/at/all.db";
+    assert_says(state, 1, &[state, "cannot be written; is its folder there"]);
+}
+
+#[test]
+fn a_file_that_is_no_database_stays_as_it_is() {
+    let database = Sqlite::new();
+    let text = "a tenants file, perhaps\n".repeat(100);
+    fs::write(database.path(), &text).expect("a file");
+    assert_says(
+        &database.state(),
+        1,
+        &["the file is damaged: file is not a database"],
+    );
+    assert_eq!(fs::read_to_string(database.path()).expect("a file"), text);
+}
+
+#[test]
+fn a_damaged_database_is_noticed() {
+    let database = imported();
+    let mut bytes = fs::read(database.path()).expect("a file");
+    // The second half of every page but the first.
+    for page in bytes.chunks_mut(4096).skip(1) {
+        page[2048..].fill(0x5a);
+    }
+    fs::write(database.path(), &bytes).expect("a file");
+    let name = database.place().to_string();
+    assert_says(
+        &database.state(),
+        1,
+        &[&name, "damaged", "restore a backup"],
+    );
+    assert_eq!(fs::read(database.path()).expect("a file"), bytes);
+}
+
+#[test]
+fn a_newer_schema_is_left_alone() {
+    let database = imported();
+    let statement = "INSERT INTO _sqlx_migrations VALUES (99, 'later', '', true, x'00', 0)";
+    sql(&database, statement);
+    let parts = [
+        "its schema has version 99",
+        "knows those up to 1",
+        "use the newer program",
+    ];
+    assert_says(&database.state(), 1, &parts);
+    let export = said(&run(&["export", "--state", &database.state()]));
+    assert_eq!(export.0, Some(1));
+    assert!(
+        export.1.contains("its schema has version 99"),
+        "{}",
+        export.1
+    );
+}
+
+#[test]
+fn what_is_not_there_is_not_exported() {
+    let database = Sqlite::new();
+    let (code, text) = said(&run(&["export", "--state", &database.state()]));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("the file cannot be used"), "{text}");
+    assert!(!database.path().exists());
+}
+
+#[test]
+fn a_full_disk_stops_the_start() {
+    // A file system of 64 KiB, which only root can make.
+    let folder = crate::support::database::Folder::new();
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k", "tenantry-test"])
+        .arg(&folder.0)
+        .output();
+    if !mount.is_ok_and(|mount| mount.status.success()) {
+        eprintln!("skipped: only root can mount a small file system");
+        return;
+    }
+    let state = format!("sqlite:{}", folder.join("small.db").display());
+    let refused = std::panic::catch_unwind(|| refused(&state));
+    let unmounted = Command::new("umount").arg(&folder.0).status();
+    assert!(unmounted.expect("umount runs").success());
+    let (code, text) = refused.expect("it ran");
+    assert_eq!(code, Some(1), "{text}");
+    for part in [&*state, "is there room on the disk?", "full"] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+}
+
+#[test]
+fn a_disk_that_can_only_be_read_stops_the_start() {
+    let database = imported();
+    let folder = &database.0.0;
+    let mount = |args: &[&str]| {
+        let done = Command::new("mount").args(args).arg(folder).output();
+        done.is_ok_and(|done| done.status.success())
+    };
+    let path = folder.display().to_string();
+    if !mount(&["--bind", &path]) {
+        eprintln!("skipped: only root can mount a folder to be read only");
+        return;
+    }
+    let is_read_only = mount(&["-o", "remount,bind,ro"]);
+    let refused = std::panic::catch_unwind(|| refused(&database.state()));
+    let unmounted = Command::new("umount").arg(folder).status();
+    assert!(unmounted.expect("umount runs").success());
+    assert!(is_read_only);
+    let (code, text) = refused.expect("it ran");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("Read-only file system"), "{text}");
+}
+
+#[test]
+fn postgresql_that_is_not_there_or_refuses_is_named() {
+    let server = Postgres::start();
+    let port = server.port;
+    let wrong = [
+        (
+            format!("postgres://tenantry:wrong@127.0.0.1:{port}/postgres"),
+            "password authentication failed",
+        ),
+        (
+            format!("postgres://nobody:secret@127.0.0.1:{port}/postgres"),
+            "password authentication failed",
+        ),
+        (
+            format!("postgres://tenantry:secret@127.0.0.1:{port}/none"),
+            "database \"none\" does not exist",
+        ),
+    ];
+    for (state, part) in &wrong {
+        assert_says(
+            state,
+            1,
+            &["PostgreSQL refuses", part, &format!("127.0.0.1:{port}")],
+        );
+        assert!(!refused(state).1.contains("wrong@"));
+    }
+    server.stop("fast");
+    let (code, text) = said(&run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        &server.state(),
+    ]));
+    assert_eq!(code, Some(1));
+    assert!(text.contains("PostgreSQL cannot be reached"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
+fn postgresql_with_a_newer_schema_is_left_alone() {
+    let server = Postgres::start();
+    let state = server.state();
+    assert!(
+        run(&["import", "--state", &state, "tenants.jsonl"])
+            .status
+            .success()
+    );
+    server.sql("INSERT INTO _sqlx_migrations VALUES (99, 'later', now(), true, '\\x00', 0)");
+    assert_says(&state, 1, &["its schema has version 99"]);
+}
+
+/// Runs a statement, in a process of its own.
+fn sql(database: &Sqlite, statement: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database.path());
+    runtime.expect("a runtime").block_on(async {
+        use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+        let mut connection = options.connect().await.expect("a database");
+        let statement = sqlx::AssertSqlSafe(statement.to_owned());
+        connection.execute(statement).await.expect("a statement");
+        connection.close().await.expect("closed");
+    });
+}
+
+#[test]
+fn an_import_or_export_needs_a_database() {
+    let output = tenantry(&["export", "--state", "memory"])
+        .output()
+        .expect("it runs");
+    let (code, text) = said(&output);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("it must be memory, sqlite:PATH"), "{text}");
+}

@@ -1,0 +1,7 @@
+//! State in databases: what is kept, what is changed, and what cannot be used.
+
+mod broken;
+mod contract;
+mod kills;
+mod restarts;
+mod transfer;

@@ -1,0 +1,65 @@
+//! PostgreSQL that goes away while servers run, and comes back.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use tenantry_conformance::Exchange;
+
+use crate::support::{
+    client::{ask, chat, get, open_session},
+    database::{Database, Postgres},
+    program::{Program, run},
+};
+
+/// A server's answers come within the time of a store, and some.
+const SOON: Duration = Duration::from_secs(8);
+
+fn serve(state: &str) -> Program {
+    Program::serve(&["--state", state, "--store-timeout", "500ms", "--no-limits"])
+}
+
+fn open() -> Exchange {
+    Exchange::post("/session", r#"{"tenant_id":"acme"}"#)
+}
+
+/// Asks until there is this status.
+fn wait_for(server: &Program, exchange: &Exchange, status: u16) {
+    let start = Instant::now();
+    while ask(server.address, exchange).status != status {
+        assert!(start.elapsed() < 3 * SOON, "no {status} for {}", exchange.target);
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_is_known_is_served_without_the_database_and_the_rest_when_it_is_back() {
+    let database = Postgres::start();
+    let state = database.state();
+    assert!(run(&["import", "--state", &state, "tenants.jsonl"]).status.success());
+    let (first, second) = (serve(&state), serve(&state));
+    let here = open_session(first.address, "acme");
+    let there = open_session(second.address, "acme");
+    for mode in ["fast", "immediate"] {
+        database.stop(mode);
+        // What this server has seen needs nobody.
+        assert_eq!(ask(first.address, &get("/")).status, 200);
+        assert_eq!(ask(first.address, &chat("acme", &here, "hi")).status, 200);
+        // What it would have to ask for is a 503, soon, that says when to come back.
+        for exchange in [open(), chat("acme", &there, "hi")] {
+            let start = Instant::now();
+            let reply = ask(first.address, &exchange);
+            assert_eq!(reply.status, 503, "{}", reply.text());
+            assert_eq!(reply.header("retry-after"), Some("1"));
+            assert!(start.elapsed() < SOON);
+        }
+        database.run();
+        wait_for(&first, &open(), 200);
+        wait_for(&second, &open(), 200);
+    }
+    // And once it is back, sessions of another server are found.
+    wait_for(&first, &chat("acme", &there, "hi"), 200);
+    assert_eq!(ask(second.address, &chat("acme", &here, "hi")).status, 200);
+    assert_eq!(ask(second.address, &chat("globex", &here, "hi")).status, 403);
+}
