@@ -6,11 +6,13 @@ mod logging;
 mod native;
 pub mod opts;
 mod random;
+mod reload;
 pub mod run;
 pub mod sandbox;
 pub mod server;
 mod signals;
 pub mod state;
+pub mod tenants_file;
 
 use tenantry_component::Precompiled;
 

@@ -65,6 +65,10 @@ struct ServeOpts {
     )]
     tenants: PathBuf,
 
+    /// Reads the tenants file again when it has changed, true or false; SIGHUP does so anyway
+    #[arg(long, value_name = "BOOL", env = "TENANTRY_WATCH", default_value = "true", value_parser = boolean, action = clap::ArgAction::Set)]
+    watch: bool,
+
     /// Worker threads, up to 1024; each has one of low priority beside it, for bodies of 64 KiB
     /// and more [default: one for each processor]
     #[arg(long, value_name = "N", env = "TENANTRY_THREADS", value_parser = threads)]
@@ -210,6 +214,8 @@ pub struct ServeTask {
     pub listen: SocketAddr,
     /// The tenants file.
     pub tenants: PathBuf,
+    /// Whether the tenants file is read again when it has changed.
+    pub watch: bool,
     /// What answers requests.
     pub engine: EngineKind,
     /// What a sandbox may use.
@@ -290,6 +296,7 @@ impl ServeOpts {
         ServeTask {
             listen,
             tenants: self.tenants,
+            watch: self.watch,
             engine: self.engine,
             sandbox: SandboxLimits {
                 isolation: self.isolation,

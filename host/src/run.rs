@@ -1,48 +1,30 @@
 //! What the program does: checks a file, or serves. Everything that can be wrong with the
 //! configuration is found before the port is bound.
 
-use std::{
-    fs, io,
-    io::Write,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, io::Write, path::Path, sync::Arc};
 
 use tenantry_component::Precompiled;
-use tenantry_core::registry::{Parsed, Problem, Registry};
 
 use crate::{
     GUEST,
     engine::EngineKind,
     limits, logging,
     opts::ServeTask,
+    reload,
     sandbox::{Component, SandboxLimits},
     server::{self, Cors, Demo, DemoError, Extras, Server},
     signals,
     state::{Directory, State, SystemClock},
+    tenants_file::{self, ReadError, TenantsFile},
 };
 
 /// Why the program stopped, or never started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The tenants file cannot be read.
-    #[error("{}: the tenants file cannot be read", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// The tenants file has problems.
-    #[error("{}", report(path, problems))]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// All of its problems.
-        problems: Vec<Problem>,
-    },
+    /// The tenants file was not taken.
+    #[error(transparent)]
+    Tenants(#[from] ReadError),
     /// The folder of a web page cannot be served.
     #[error(transparent)]
     Demo(#[from] DemoError),
@@ -76,36 +58,10 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreadable { .. } | Self::Invalid { .. } | Self::Demo(_) => 2,
+            Self::Tenants(_) | Self::Demo(_) => 2,
             Self::Sandbox(_) | Self::Bind { .. } | Self::Serve(_) | Self::Output(_) => 1,
         }
     }
-}
-
-/// How many problems there are, and a line for each, which begins with the file's name.
-fn report(path: &Path, problems: &[Problem]) -> String {
-    let file = path.display().to_string();
-    let s = if problems.len() == 1 { "" } else { "s" };
-    let mut report = format!("{} problem{s} in the tenants file", problems.len());
-    for problem in problems {
-        report += &format!("\n{}", problem.in_file(&file));
-    }
-    report
-}
-
-/// Reads a tenants file.
-///
-/// # Errors
-/// It cannot be read, or has problems, which are all named.
-pub fn read_tenants(path: &Path) -> Result<Parsed, Error> {
-    let text = fs::read(path).map_err(|source| Error::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    Registry::parse(&text).map_err(|problems| Error::Invalid {
-        path: path.to_owned(),
-        problems: problems.0,
-    })
 }
 
 /// Checks a tenants file: says on `out` what is odd about it, and how many tenants it has.
@@ -113,7 +69,7 @@ pub fn read_tenants(path: &Path) -> Result<Parsed, Error> {
 /// # Errors
 /// It cannot be read, or has problems, which are all named.
 pub fn check(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
-    let parsed = read_tenants(path)?;
+    let parsed = tenants_file::read(path)?;
     let file = path.display().to_string();
     let mut lines = String::new();
     for warning in &parsed.warnings {
@@ -154,12 +110,14 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         rules,
         ..
     } = task;
-    let parsed = read_tenants(&task.tenants)?;
+    // Before it is read: what changes from now on is seen.
+    let seen = tenants_file::look(&task.tenants);
+    let (file, parsed) = TenantsFile::open(task.tenants.clone())?;
     let extras = extras(&task)?;
     let log = logging::start(task.log, task.log_filter);
-    let file = task.tenants.display().to_string();
+    let name = task.tenants.display().to_string();
     for warning in &parsed.warnings {
-        tracing::warn!("{}", warning.in_file(&file));
+        tracing::warn!("{}", warning.in_file(&name));
     }
     let component = match task.engine {
         EngineKind::Native => None,
@@ -176,7 +134,7 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     let tenants = parsed.registry.rows().len();
     let clock = Arc::new(SystemClock::new());
     let directory = Arc::new(Directory::of(parsed.registry));
-    let state = State::in_memory(directory, task.tenants, rules, clock);
+    let state = State::in_memory(Arc::clone(&directory), task.tenants, rules, clock);
 
     let no_address = |source| Error::Bind {
         address: task.listen,
@@ -186,6 +144,8 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     let address = listener.local_addr().map_err(no_address)?;
     let server = Server::new(listener, settings, Arc::new(state), component).with_extras(extras);
     signals::stop(server.shutdown()).map_err(Error::Serve)?;
+    let shutdown = server.shutdown();
+    reload::start(file, seen, task.watch, directory, shutdown).map_err(Error::Serve)?;
     announce(address).map_err(Error::Output)?;
     tracing::info!(%address, tenants, "listening");
     server.run().map_err(Error::Serve)?;
