@@ -1,16 +1,19 @@
 //! The server: the core's rules in sandboxes, behind HTTP.
 
+pub mod commands;
 pub mod engine;
 mod limits;
 mod logging;
 mod native;
 pub mod opts;
 mod random;
+mod reload;
 pub mod run;
 pub mod sandbox;
 pub mod server;
 mod signals;
 pub mod state;
+pub mod tenants_file;
 
 use tenantry_component::Precompiled;
 

@@ -1,8 +1,9 @@
-//! `tenantry serve` and `tenantry check`.
+//! The program `tenantry`.
 
 use std::{env, io, process::ExitCode};
 
 use tenantry::{
+    commands,
     opts::{self, Task},
     run,
 };
@@ -14,19 +15,26 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let done = match task {
-        Task::Check(file) => run::check(&file, &mut io::stdout()),
-        Task::Import(task) => run::import(&task, &mut io::stdout()),
-        Task::Export(task) => run::export(&task),
-        Task::Serve(task) => run::serve(*task),
+        Task::Check(file) => commands::check(&file, &mut io::stdout()).map_err(of_command),
+        Task::Import(task) => commands::import(&task, &mut io::stdout()).map_err(of_command),
+        Task::Export(task) => commands::export(&task).map_err(of_command),
+        Task::Serve(task) => run::serve(*task).map_err(of_run),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let code = error.exit_code();
-            complain(&anyhow::Error::new(error));
+        Err((code, error)) => {
+            complain(&error);
             ExitCode::from(code)
         }
     }
+}
+
+fn of_run(error: run::Error) -> (u8, anyhow::Error) {
+    (error.exit_code(), anyhow::Error::new(error))
+}
+
+fn of_command(error: commands::Error) -> (u8, anyhow::Error) {
+    (error.exit_code(), anyhow::Error::new(error))
 }
 
 /// Prints an error and what caused it.

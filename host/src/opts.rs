@@ -107,6 +107,10 @@ struct ServeOpts {
     #[arg(long, value_name = "DURATION", env = "TENANTRY_STORE_TIMEOUT", default_value = "1s", value_parser = duration_above_0)]
     store_timeout: Duration,
 
+    /// Reads the tenants file again when it has changed, true or false; SIGHUP does so anyway
+    #[arg(long, value_name = "BOOL", env = "TENANTRY_WATCH", default_value = "true", value_parser = boolean, action = clap::ArgAction::Set)]
+    watch: bool,
+
     /// Worker threads, up to 1024; each has one of low priority beside it, for bodies of 64 KiB
     /// and more [default: one for each processor]
     #[arg(long, value_name = "N", env = "TENANTRY_THREADS", value_parser = threads)]
@@ -291,6 +295,8 @@ pub struct ServeTask {
     pub state: StateKind,
     /// For an answer of a store.
     pub store_timeout: Duration,
+    /// Whether the tenants file is read again when it has changed.
+    pub watch: bool,
     /// What answers requests.
     pub engine: EngineKind,
     /// What a sandbox may use.
@@ -383,6 +389,7 @@ impl ServeOpts {
             tenants: self.tenants,
             state: self.state,
             store_timeout: self.store_timeout,
+            watch: self.watch,
             engine: self.engine,
             sandbox: SandboxLimits {
                 isolation: self.isolation,

@@ -1,72 +1,37 @@
-//! What the program does: checks a file, or serves. Everything that can be wrong with the
-//! configuration is found before the port is bound.
+//! Serving: everything that can be wrong with the configuration is found before the port is
+//! bound.
 
-use std::{
-    fs, io,
-    io::Write,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, io::Write, sync::Arc};
 
 use tenantry_component::Precompiled;
-use tenantry_core::registry::{Parsed, Problem, Registry};
+use tenantry_core::registry::Parsed;
 
 use crate::{
     GUEST,
     engine::EngineKind,
     limits, logging,
-    opts::{ExportTask, ImportTask, ServeTask, StateKind},
+    opts::{ServeTask, StateKind},
+    reload,
     sandbox::{Component, SandboxLimits},
     server::{self, Cors, Demo, DemoError, Extras, Server},
     signals,
     state::{
-        Author, Directory, State, SystemClock,
-        sql::{
-            self, ExportError, Exported, ImportError, OpenError, Place, SqlStore, StoreSettings,
-        },
+        Directory, State, SystemClock,
+        sql::{OpenError, SqlStore, StoreSettings},
     },
+    tenants_file::{self, ReadError, Seen, TenantsFile},
 };
 
 /// Why the program stopped, or never started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The tenants file cannot be read.
-    #[error("{}: the tenants file cannot be read", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// The tenants file has problems.
-    #[error("{}", report(path, problems))]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// All of its problems.
-        problems: Vec<Problem>,
-    },
-    /// A database cannot be used.
+    /// The tenants file was not taken.
+    #[error(transparent)]
+    Tenants(#[from] ReadError),
+    /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// Nothing was imported.
-    #[error(transparent)]
-    Import(ImportError),
-    /// Tenants were not exported, or not all of them.
-    #[error(transparent)]
-    Export(#[from] ExportError),
-    /// The file to export to cannot be made.
-    #[error("{}: the file cannot be written", path.display())]
-    Unwritable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
     /// The folder of a web page cannot be served.
     #[error(transparent)]
     Demo(#[from] DemoError),
@@ -100,148 +65,13 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreadable { .. } | Self::Invalid { .. } | Self::Demo(_) => 2,
+            Self::Tenants(_) | Self::Demo(_) => 2,
             Self::Sandbox(_)
             | Self::Store(_)
-            | Self::Import(_)
-            | Self::Export(_)
-            | Self::Unwritable { .. }
             | Self::Bind { .. }
             | Self::Serve(_)
             | Self::Output(_) => 1,
         }
-    }
-}
-
-/// How many problems there are, and a line for each, which begins with the file's name.
-fn report(path: &Path, problems: &[Problem]) -> String {
-    let file = path.display().to_string();
-    let s = if problems.len() == 1 { "" } else { "s" };
-    let mut report = format!("{} problem{s} in the tenants file", problems.len());
-    for problem in problems {
-        report += &format!("\n{}", problem.in_file(&file));
-    }
-    report
-}
-
-/// Reads a tenants file.
-///
-/// # Errors
-/// It cannot be read, or has problems, which are all named.
-pub fn read_tenants(path: &Path) -> Result<Parsed, Error> {
-    let text = fs::read(path).map_err(|source| Error::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    Registry::parse(&text).map_err(|problems| Error::Invalid {
-        path: path.to_owned(),
-        problems: problems.0,
-    })
-}
-
-/// Checks a tenants file: says on `out` what is odd about it, and how many tenants it has.
-///
-/// # Errors
-/// It cannot be read, or has problems, which are all named.
-pub fn check(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
-    let parsed = read_tenants(path)?;
-    let file = path.display().to_string();
-    let mut lines = String::new();
-    for warning in &parsed.warnings {
-        lines += &format!("{}\n", warning.in_file(&file));
-    }
-    lines += &format!("{file}: {parsed}\n");
-    out.write_all(lines.as_bytes()).map_err(Error::Output)
-}
-
-/// Puts the tenants of a file into a database, and says on `out` how many they are.
-///
-/// # Errors
-/// The file cannot be read or has problems, or the database cannot be used or has tenants.
-pub fn import(task: &ImportTask, out: &mut dyn Write) -> Result<(), Error> {
-    let path = &task.file;
-    let text = fs::read(path).map_err(|source| Error::Unreadable {
-        path: path.clone(),
-        source,
-    })?;
-    let by = Author {
-        who: "tenantry import".to_owned(),
-        request_id: String::new(),
-    };
-    let file = path.display().to_string();
-    let mut lines = String::new();
-    match sql::import(&store(task.place.clone()), &text, by, &SystemClock::new()) {
-        Ok(imported) => {
-            for warning in &imported.parsed.warnings {
-                lines += &format!("{}\n", warning.in_file(&file));
-            }
-            let (place, parsed) = (&task.place, &imported.parsed);
-            lines += &format!("{file}: {parsed} imported into {place}\n");
-        }
-        Err(ImportError::Invalid(problems)) => {
-            return Err(Error::Invalid {
-                path: path.clone(),
-                problems: problems.0,
-            });
-        }
-        Err(ImportError::NotEmpty { place, count }) if task.if_empty => {
-            lines += &format!("{place} has {count} tenants already; nothing was imported\n");
-        }
-        Err(error) => return Err(Error::Import(error)),
-    }
-    out.write_all(lines.as_bytes()).map_err(Error::Output)
-}
-
-/// Writes the tenants of a database as a tenants file.
-///
-/// # Errors
-/// The database cannot be used, or the file not written.
-pub fn export(task: &ExportTask) -> Result<(), Error> {
-    let settings = store(task.place.clone());
-    let exported = match &task.file {
-        None => sql::export(&settings, task.archived, &mut io::stdout().lock())?,
-        Some(path) => {
-            let unwritable = |source| Error::Unwritable {
-                path: path.clone(),
-                source,
-            };
-            let file = fs::File::create(path).map_err(unwritable)?;
-            let mut file = io::BufWriter::new(file);
-            sql::export(&settings, task.archived, &mut file)?
-        }
-    };
-    complain(&exported, task.archived);
-    Ok(())
-}
-
-/// Says what a tenants file cannot.
-#[expect(clippy::print_stderr, reason = "standard output may be the file")]
-fn complain(exported: &Exported, with_archived: bool) {
-    if exported.suspended > 0 {
-        eprintln!(
-            "warning: {} of the tenants are suspended; as a file cannot say so, they would be \
-             active where it is used",
-            exported.suspended
-        );
-    }
-    if exported.archived > 0 {
-        let written = if with_archived {
-            "written, too"
-        } else {
-            "not written"
-        };
-        eprintln!(
-            "warning: {} archived tenants were {written}",
-            exported.archived
-        );
-    }
-}
-
-/// How a command uses a database, which may take its time.
-fn store(place: Place) -> StoreSettings {
-    StoreSettings {
-        place,
-        timeout: Duration::from_secs(60),
     }
 }
 
@@ -276,15 +106,14 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         rules,
         ..
     } = task;
-    let parsed = match task.state {
-        StateKind::Memory => Some(read_tenants(&task.tenants)?),
-        StateKind::Database(_) => None,
-    };
+    let source = Source::open(&task)?;
     let extras = extras(&task)?;
     let log = logging::start(task.log, task.log_filter);
-    let file = task.tenants.display().to_string();
-    for warning in parsed.iter().flat_map(|parsed| &parsed.warnings) {
-        tracing::warn!("{}", warning.in_file(&file));
+    if let Source::File { parsed, .. } = &source {
+        let file = task.tenants.display().to_string();
+        for warning in &parsed.warnings {
+            tracing::warn!("{}", warning.in_file(&file));
+        }
     }
     let component = match task.engine {
         EngineKind::Native => None,
@@ -299,20 +128,19 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         check_room(&task.sandbox, settings.max_body);
     }
     let clock = Arc::new(SystemClock::new());
-    let (directory, state, store) = match (task.state, parsed) {
-        (StateKind::Database(place), _) => {
-            let settings = StoreSettings {
-                place,
-                timeout: task.store_timeout,
-            };
-            let (store, state) = SqlStore::open(&settings, rules, clock)?;
-            (Arc::clone(store.directory()), state, Some(store))
-        }
-        (StateKind::Memory, parsed) => {
-            let registry = parsed.map(|parsed| parsed.registry).unwrap_or_default();
-            let directory = Arc::new(Directory::of(registry));
+    let (mut store, mut reloads) = (None, None);
+    let (directory, state) = match source {
+        Source::File { file, seen, parsed } => {
+            let directory = Arc::new(Directory::of(parsed.registry));
+            reloads = Some((file, seen));
             let state = State::in_memory(Arc::clone(&directory), task.tenants, rules, clock);
-            (directory, state, None)
+            (directory, state)
+        }
+        Source::Database(settings) => {
+            let (opened, state) = SqlStore::open(&settings, rules, clock)?;
+            let directory = Arc::clone(opened.directory());
+            store = Some(opened);
+            (directory, state)
         }
     };
     let tenants = directory.len();
@@ -325,17 +153,47 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     let address = listener.local_addr().map_err(no_address)?;
     let server = Server::new(listener, settings, Arc::new(state), component).with_extras(extras);
     signals::stop(server.shutdown()).map_err(Error::Serve)?;
+    if let Some((file, seen)) = reloads {
+        let shutdown = server.shutdown();
+        reload::start(file, seen, task.watch, directory, shutdown).map_err(Error::Serve)?;
+    }
     announce(address).map_err(Error::Output)?;
     tracing::info!(%address, tenants, "listening");
-    server.run().map_err(Error::Serve)?;
+    let served = server.run();
     if let Some(store) = store {
         store.close();
     }
+    served.map_err(Error::Serve)?;
     match log.dropped_lines() {
         0 => tracing::info!("stopped"),
         dropped => tracing::warn!(dropped, "stopped; log lines were dropped, unwritten"),
     }
     Ok(())
+}
+
+/// Where tenants come from, known to be usable as far as it can be before the log begins.
+enum Source {
+    File {
+        file: TenantsFile,
+        /// How the file looked before it was read: what changes from then on is seen.
+        seen: Seen,
+        parsed: Parsed,
+    },
+    Database(StoreSettings),
+}
+
+impl Source {
+    fn open(task: &ServeTask) -> Result<Self, Error> {
+        if let StateKind::Database(place) = &task.state {
+            return Ok(Self::Database(StoreSettings {
+                place: place.clone(),
+                timeout: task.store_timeout,
+            }));
+        }
+        let seen = tenants_file::look(&task.tenants);
+        let (file, parsed) = TenantsFile::open(task.tenants.clone())?;
+        Ok(Self::File { file, seen, parsed })
+    }
 }
 
 /// Memory that a sandbox needs for a body, as a multiple of it: the body, what it says, and

@@ -1,4 +1,4 @@
-//! Signals that stop the program.
+//! Signals that stop the program, and the one that has it read its tenants again.
 
 use std::{io, thread};
 
@@ -72,5 +72,42 @@ impl Signals {
         if signal::ctrl_c().await.is_err() {
             std::future::pending().await
         }
+    }
+}
+
+/// SIGHUP, each time that it comes.
+#[cfg(unix)]
+pub(crate) struct Hangups(signal::unix::Signal);
+
+#[cfg(unix)]
+impl Hangups {
+    /// Catches the signal from now on. Needs a runtime around it.
+    ///
+    /// # Errors
+    /// The system gives no way to catch it.
+    pub(crate) fn new() -> io::Result<Self> {
+        signal::unix::signal(signal::unix::SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one. Several that come while nobody waits are one.
+    pub(crate) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// There is no such signal here.
+#[cfg(not(unix))]
+pub(crate) struct Hangups;
+
+#[cfg(not(unix))]
+impl Hangups {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    pub(crate) async fn next(&mut self) {
+        std::future::pending().await
     }
 }

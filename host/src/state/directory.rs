@@ -149,16 +149,20 @@ impl Directory {
                         reloaded.changed += 1;
                     }
                     let account = Arc::clone(&known.account);
-                    Arc::new(Entry::with_account(known.key, row, Stage::Active, account))
+                    let entry = Entry::with_account(known.key, row, Stage::Active, account);
+                    let entry = Arc::new(entry);
+                    self.set(&entry);
+                    entry
                 }
                 None => {
                     reloaded.added += 1;
                     let key = order.next_key;
                     order.next_key += 1;
-                    Arc::new(Entry::new(key, row, Stage::Active))
+                    let entry = Arc::new(Entry::new(key, row, Stage::Active));
+                    self.set(&entry);
+                    entry
                 }
             };
-            self.set(&entry);
             order.by_place.insert(place, entry);
         }
         reloaded.removed = gone.len();
@@ -172,8 +176,9 @@ impl Directory {
             let archived = Entry::with_account(entry.key, row, Stage::Archived, account);
             self.set(&Arc::new(archived));
         }
-        *self.list.write() = None;
-        self.list_now(&order);
+        // Made before anybody has to wait for it.
+        let list = list_of(&order);
+        *self.list.write() = Some(list);
         reloaded
     }
 
@@ -214,12 +219,17 @@ impl Directory {
         if let Some(list) = &*list {
             return list.clone();
         }
-        let listed = order.by_place.values();
-        let listed = listed.filter(|entry| entry.stage != Stage::Archived);
-        let made = Bytes::from(tenant_list(listed.map(|entry| entry.id())));
+        let made = list_of(order);
         *list = Some(made.clone());
         made
     }
+}
+
+/// The body of GET /.
+fn list_of(order: &Order) -> Bytes {
+    let listed = order.by_place.values();
+    let listed = listed.filter(|entry| entry.stage != Stage::Archived);
+    Bytes::from(tenant_list(listed.map(|entry| entry.id())))
 }
 
 impl TenantDirectory for Arc<Directory> {

@@ -4,6 +4,7 @@
 //! A store answers at once where it can ([`Answer::Now`]), and otherwise later. One that
 //! is out of reach says so; the request is then answered with 503.
 
+mod breaker;
 mod clock;
 mod directory;
 mod entry;
@@ -23,6 +24,7 @@ use tenantry_core::{
 };
 
 pub use self::{
+    breaker::{Breaker, BreakerSettings, Permit, Turn},
     clock::{Clock, ManualClock, SystemClock},
     directory::{Directory, Reloaded},
     entry::{Account, Entry, Stage},

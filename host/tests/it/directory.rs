@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use tenantry::state::{Answer, Directory, Entry, Meters, Reloaded, Stage, TenantDirectory, Usage};
@@ -140,6 +141,37 @@ fn a_tenant_is_found_at_every_moment_while_others_change() {
             finder.join().expect("found");
         }
     });
+}
+
+#[test]
+fn tenants_are_found_while_very_many_are_taken_over() {
+    const ROWS: usize = 200_000;
+    let many = |welcome| (0..ROWS).map(|n| row(&format!("t{n}"), welcome)).collect();
+    let texts: [String; 2] = [many("1"), many("2")];
+    let [first, second] = texts.map(|text| registry(&text));
+    let directory = Arc::new(Directory::of(first));
+    let is_over = AtomicBool::new(false);
+    let mut slowest = Duration::ZERO;
+    let took = thread::scope(|scope| {
+        let finder = scope.spawn(|| {
+            let mut slowest = Duration::ZERO;
+            while !is_over.load(Ordering::SeqCst) {
+                let start = Instant::now();
+                assert!(find(&directory, "t77").is_some());
+                assert!(list(&directory).len() > ROWS);
+                slowest = slowest.max(start.elapsed());
+            }
+            slowest
+        });
+        let start = Instant::now();
+        let reloaded = directory.replace(second);
+        let took = start.elapsed();
+        assert_eq!(reloaded.changed, ROWS);
+        is_over.store(true, Ordering::SeqCst);
+        slowest = finder.join().expect("found");
+        took
+    });
+    assert!(slowest < Duration::from_secs(2), "{slowest:?} of {took:?}");
 }
 
 #[test]

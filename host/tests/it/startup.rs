@@ -23,13 +23,14 @@ use crate::support::{
 
 /// Every flag of `serve` that has a value: a good one, a bad one, and what the message
 /// about the bad one says would be right.
-const FLAGS: [(&str, &str, &str, &str); 23] = [
+const FLAGS: [(&str, &str, &str, &str); 24] = [
     (
         "--listen",
         "127.0.0.1:0",
         "nowhere",
         "write it as 127.0.0.1:8001",
     ),
+    ("--watch", "false", "perhaps", "true or false"),
     ("--threads", "2", "0", "at least 1"),
     ("--engine", "native", "magic", "wasm, native"),
     ("--isolation", "request", "none", "tenant, request"),
@@ -215,6 +216,7 @@ fn each_flag_sets_what_it_says() {
     let seconds = Duration::from_secs;
     assert_eq!(task.listen, ([127, 0, 0, 1], 0).into());
     assert_eq!(task.tenants, PathBuf::from("t.jsonl"));
+    assert!(!task.watch);
     assert_eq!(task.engine, EngineKind::Native);
     assert_eq!(task.sandbox.isolation, Isolation::Request);
     assert_eq!(task.sandbox.max_per_thread, 3);
@@ -249,6 +251,7 @@ fn the_defaults_are_as_documented() {
     let task = default_task();
     assert_eq!(task.listen, ([127, 0, 0, 1], 8001).into());
     assert_eq!(task.tenants, PathBuf::from("tenants.jsonl"));
+    assert!(task.watch);
     assert_eq!(task.engine, EngineKind::Wasm);
     assert_eq!(task.sandbox.isolation, Isolation::Tenant);
     assert!(task.rules.limits);

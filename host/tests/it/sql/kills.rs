@@ -25,7 +25,9 @@ use crate::support::{
 /// How often servers are killed; `TENANTRY_TEST_KILLS` in the environment says otherwise.
 fn kills(default: usize) -> usize {
     let kills = std::env::var("TENANTRY_TEST_KILLS").ok();
-    kills.and_then(|kills| kills.parse().ok()).unwrap_or(default)
+    kills
+        .and_then(|kills| kills.parse().ok())
+        .unwrap_or(default)
 }
 
 /// Numbers that look random and are the same each time (SplitMix64).
@@ -83,20 +85,33 @@ fn open_sessions(address: SocketAddr, tenant: &'static str, answered: &Answered)
         assert_eq!(reply.status, 200, "{}", reply.text());
         let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
         let id = body["session_id"].as_str().expect("an id").to_owned();
-        answered.sessions.lock().expect("no panic").push((tenant, id));
+        answered
+            .sessions
+            .lock()
+            .expect("no panic")
+            .push((tenant, id));
     }
 }
 
 /// Changes a tenant's welcome to higher and higher numbers until the server is gone.
 fn change(admin: SocketAddr, tenant: &'static str, is_over: &AtomicBool, answered: &Answered) {
     let mut connection = Connection::open(admin);
-    let last = answered.welcomes.lock().expect("no panic").get(tenant).copied();
+    let last = answered
+        .welcomes
+        .lock()
+        .expect("no panic")
+        .get(tenant)
+        .copied();
     for n in last.unwrap_or(0) + 1.. {
         let row = format!(r#"{{"id":"{tenant}","name":"n","welcome":"{n}"}}"#);
         match connection.exchange(&authorized(put(tenant, &row))) {
             Ok(reply) => {
                 assert_eq!(reply.status, 200, "{}", reply.text());
-                answered.welcomes.lock().expect("no panic").insert(tenant, n);
+                answered
+                    .welcomes
+                    .lock()
+                    .expect("no panic")
+                    .insert(tenant, n);
                 answered.changes.fetch_add(1, Ordering::SeqCst);
             }
             Err(_) => {
@@ -141,8 +156,13 @@ fn kill(database: &dyn Database, kills: usize, mut crash: impl FnMut(usize)) {
         let old = seen / 50 + 1;
         for (at, (tenant, id)) in sessions.iter().enumerate() {
             if at >= seen || at % old == 0 {
-                let reply = connection.exchange(&chat(tenant, id, "hi")).expect("an answer");
-                assert_eq!(reply.status, 200, "kill {n}: a session of {new} new ones is lost");
+                let reply = connection
+                    .exchange(&chat(tenant, id, "hi"))
+                    .expect("an answer");
+                assert_eq!(
+                    reply.status, 200,
+                    "kill {n}: a session of {new} new ones is lost"
+                );
             }
         }
         seen = sessions.len();
@@ -152,16 +172,30 @@ fn kill(database: &dyn Database, kills: usize, mut crash: impl FnMut(usize)) {
             .as_str()
             .and_then(|welcome| welcome.parse().ok())
             .unwrap_or(0);
-        let last = answered.welcomes.lock().expect("no panic").get("acme").copied();
+        let last = answered
+            .welcomes
+            .lock()
+            .expect("no panic")
+            .get("acme")
+            .copied();
         let last = last.unwrap_or(0);
-        assert!((last..=last + 1).contains(&welcome), "kill {n}: {welcome}, not {last}");
-        answered.welcomes.lock().expect("no panic").insert("acme", welcome);
+        assert!(
+            (last..=last + 1).contains(&welcome),
+            "kill {n}: {welcome}, not {last}"
+        );
+        answered
+            .welcomes
+            .lock()
+            .expect("no panic")
+            .insert("acme", welcome);
     }
     // Once more, all of them, and each once.
     let sessions = answered.sessions.lock().expect("no panic");
     let mut connection = Connection::open(server.address);
     for (tenant, id) in sessions.iter() {
-        let reply = connection.exchange(&chat(tenant, id, "hi")).expect("an answer");
+        let reply = connection
+            .exchange(&chat(tenant, id, "hi"))
+            .expect("an answer");
         assert_eq!(reply.status, 200);
     }
     let distinct: BTreeSet<_> = sessions.iter().map(|(_, id)| id).collect();
@@ -250,7 +284,9 @@ fn usage_is_known_to_the_last_second_before_a_kill() {
         let usage = ask(server.admin_address(), &authorized(get("/usage?step=day")));
         let usage: Value = serde_json::from_slice(&usage.body).expect("JSON");
         let rows = usage["usage"].as_array().expect("rows").iter();
-        let chats: u64 = rows.map(|row| row["chats"].as_u64().expect("a number")).sum();
+        let chats: u64 = rows
+            .map(|row| row["chats"].as_u64().expect("a number"))
+            .sum();
         assert!(
             (surely..=sent).contains(&chats),
             "{chats} chats are known; {sent} were sent, {surely} of them long before the kills"

@@ -28,7 +28,11 @@ fn open() -> Exchange {
 fn wait_for(server: &Program, exchange: &Exchange, status: u16) {
     let start = Instant::now();
     while ask(server.address, exchange).status != status {
-        assert!(start.elapsed() < 3 * SOON, "no {status} for {}", exchange.target);
+        assert!(
+            start.elapsed() < 3 * SOON,
+            "no {status} for {}",
+            exchange.target
+        );
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -37,7 +41,11 @@ fn wait_for(server: &Program, exchange: &Exchange, status: u16) {
 fn what_is_known_is_served_without_the_database_and_the_rest_when_it_is_back() {
     let database = Postgres::start();
     let state = database.state();
-    assert!(run(&["import", "--state", &state, "tenants.jsonl"]).status.success());
+    assert!(
+        run(&["import", "--state", &state, "tenants.jsonl"])
+            .status
+            .success()
+    );
     let (first, second) = (serve(&state), serve(&state));
     let here = open_session(first.address, "acme");
     let there = open_session(second.address, "acme");
@@ -61,5 +69,8 @@ fn what_is_known_is_served_without_the_database_and_the_rest_when_it_is_back() {
     // And once it is back, sessions of another server are found.
     wait_for(&first, &chat("acme", &there, "hi"), 200);
     assert_eq!(ask(second.address, &chat("acme", &here, "hi")).status, 200);
-    assert_eq!(ask(second.address, &chat("globex", &here, "hi")).status, 403);
+    assert_eq!(
+        ask(second.address, &chat("globex", &here, "hi")).status,
+        403
+    );
 }

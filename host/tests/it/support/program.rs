@@ -4,9 +4,13 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::Path,
-    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::JoinHandle,
+    time::Instant,
 };
+
+use super::client::PATIENCE;
 
 /// The program with these arguments, and with an environment that says nothing about it.
 pub(crate) fn tenantry(args: &[&str]) -> Command {
@@ -39,7 +43,32 @@ pub(crate) struct Program {
     pub(crate) address: SocketAddr,
     child: Child,
     stdout: BufReader<ChildStdout>,
-    log: Option<JoinHandle<String>>,
+    log: Arc<Log>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// What a program has logged so far.
+#[derive(Default)]
+struct Log {
+    text: Mutex<String>,
+    grown: Condvar,
+}
+
+impl Log {
+    fn text(&self) -> MutexGuard<'_, String> {
+        self.text.lock().expect("nobody panics with it")
+    }
+
+    /// Reads to the end.
+    fn read(&self, log: ChildStderr) {
+        let mut log = BufReader::new(log);
+        let mut line = Vec::new();
+        while log.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            *self.text() += &String::from_utf8_lossy(&line);
+            self.grown.notify_all();
+            line.clear();
+        }
+    }
 }
 
 impl Program {
@@ -57,24 +86,43 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let mut stderr = child.stderr.take().expect("a pipe");
-        let log = std::thread::spawn(move || {
-            let mut log = String::new();
-            let _ = stderr.read_to_string(&mut log);
-            log
+        let stderr = child.stderr.take().expect("a pipe");
+        let log = Arc::<Log>::default();
+        let reader = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || log.read(stderr)
         });
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("text");
         let Ok(address) = line.trim_end().parse() else {
             let _ = child.kill();
-            panic!("{line:?} is no address; the log: {:?}", log.join());
+            let _ = reader.join();
+            panic!("{line:?} is no address; the log: {:?}", log.text());
         };
         Self {
             address,
             child,
             stdout,
-            log: Some(log),
+            log,
+            reader: Some(reader),
+        }
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.text().clone()
+    }
+
+    /// Waits until its log has a text so many times.
+    pub(crate) fn wait_for_log(&self, text: &str, times: usize) {
+        let end = Instant::now() + PATIENCE;
+        let mut log = self.log.text();
+        while log.matches(text).count() < times {
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {text:?}, {times} times, in: {log}");
+            let waited = self.log.grown.wait_timeout(log, left);
+            (log, _) = waited.expect("nobody panics with it");
         }
     }
 
@@ -97,8 +145,10 @@ impl Program {
     pub(crate) fn wait(mut self) -> (ExitStatus, String, String) {
         let mut rest = String::new();
         let _ = self.stdout.read_to_string(&mut rest);
-        let log = self.log.take().map(JoinHandle::join);
-        let log = log.and_then(Result::ok).unwrap_or_default();
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the log is read");
+        }
+        let log = self.log();
         (self.child.wait().expect("it was started"), rest, log)
     }
 }

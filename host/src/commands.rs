@@ -1,0 +1,159 @@
+//! What is done once and without a server: checking a file, importing and exporting tenants.
+
+use std::{
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    opts::{ExportTask, ImportTask},
+    state::{
+        Author, SystemClock,
+        sql::{self, ExportError, Exported, ImportError, Place, StoreSettings},
+    },
+    tenants_file::{self, ReadError},
+};
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The tenants file was not taken.
+    #[error(transparent)]
+    Tenants(#[from] ReadError),
+    /// Nothing was imported.
+    #[error(transparent)]
+    Import(ImportError),
+    /// Tenants were not exported, or not all of them.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The file to export to cannot be made.
+    #[error("{}: the file cannot be written", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Standard output is closed.
+    #[error("standard output cannot be written to")]
+    Output(#[source] io::Error),
+}
+
+impl Error {
+    /// What the program exits with: 2 where a file is wrong, 1 where the machine or the
+    /// database is not as it should be.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Tenants(_) => 2,
+            Self::Import(_) | Self::Export(_) | Self::Unwritable { .. } | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// Checks a tenants file: says on `out` what is odd about it, and how many tenants it has.
+///
+/// # Errors
+/// It cannot be read, or has problems, which are all named.
+pub fn check(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
+    let parsed = tenants_file::read(path)?;
+    let file = path.display().to_string();
+    let mut lines = String::new();
+    for warning in &parsed.warnings {
+        lines += &format!("{}\n", warning.in_file(&file));
+    }
+    lines += &format!("{file}: {parsed}\n");
+    out.write_all(lines.as_bytes()).map_err(Error::Output)
+}
+
+/// Puts the tenants of a file into a database, and says on `out` how many they are.
+///
+/// # Errors
+/// The file cannot be read or has problems, or the database cannot be used or has tenants.
+pub fn import(task: &ImportTask, out: &mut dyn Write) -> Result<(), Error> {
+    let path = &task.file;
+    let text = tenants_file::text(path)?;
+    let by = Author {
+        who: "tenantry import".to_owned(),
+        request_id: String::new(),
+    };
+    let file = path.display().to_string();
+    let mut lines = String::new();
+    match sql::import(&store(task.place.clone()), &text, by, &SystemClock::new()) {
+        Ok(imported) => {
+            for warning in &imported.parsed.warnings {
+                lines += &format!("{}\n", warning.in_file(&file));
+            }
+            let (place, parsed) = (&task.place, &imported.parsed);
+            lines += &format!("{file}: {parsed} imported into {place}\n");
+        }
+        Err(ImportError::Invalid(problems)) => {
+            return Err(Error::Tenants(ReadError::Invalid {
+                path: path.clone(),
+                problems: problems.0,
+            }));
+        }
+        Err(ImportError::NotEmpty { place, count }) if task.if_empty => {
+            lines += &format!("{place} has {count} tenants already; nothing was imported\n");
+        }
+        Err(error) => return Err(Error::Import(error)),
+    }
+    out.write_all(lines.as_bytes()).map_err(Error::Output)
+}
+
+/// Writes the tenants of a database as a tenants file.
+///
+/// # Errors
+/// The database cannot be used, or the file not written.
+pub fn export(task: &ExportTask) -> Result<(), Error> {
+    let settings = store(task.place.clone());
+    let exported = match &task.file {
+        None => sql::export(&settings, task.archived, &mut io::stdout().lock())?,
+        Some(path) => {
+            let unwritable = |source| Error::Unwritable {
+                path: path.clone(),
+                source,
+            };
+            let file = fs::File::create(path).map_err(unwritable)?;
+            let mut file = io::BufWriter::new(file);
+            sql::export(&settings, task.archived, &mut file)?
+        }
+    };
+    warn(&exported, task.archived);
+    Ok(())
+}
+
+/// Says what a tenants file cannot.
+#[expect(clippy::print_stderr, reason = "standard output may be the file")]
+fn warn(exported: &Exported, with_archived: bool) {
+    if exported.suspended > 0 {
+        eprintln!(
+            "warning: {} of the tenants are suspended; as a file cannot say so, they would be \
+             active where it is used",
+            exported.suspended
+        );
+    }
+    if exported.archived > 0 {
+        let written = if with_archived {
+            "written, too"
+        } else {
+            "not written"
+        };
+        eprintln!(
+            "warning: {} archived tenants were {written}",
+            exported.archived
+        );
+    }
+}
+
+/// How a command uses a database, which may take its time.
+fn store(place: Place) -> StoreSettings {
+    StoreSettings {
+        place,
+        timeout: Duration::from_secs(60),
+    }
+}
