@@ -170,6 +170,15 @@ struct ServeOpts {
     #[arg(long, value_name = "DURATION", env = "TENANTRY_DRAIN", default_value = "10s", value_parser = duration)]
     drain: Duration,
 
+    /// Address and port of the admin API; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TENANTRY_ADMIN", default_value = "127.0.0.1:9001", value_parser = address, requires = "admin_token_file")]
+    admin: SocketAddr,
+
+    /// File with the token of the admin API, 16 characters or more, which other users may
+    /// not read; without it there is no admin API
+    #[arg(long, value_name = "FILE", env = "TENANTRY_ADMIN_TOKEN_FILE")]
+    admin_token_file: Option<PathBuf>,
+
     /// Form of the log
     #[arg(
         long,
@@ -222,10 +231,21 @@ pub struct ServeTask {
     pub cors_origins: Vec<Origin>,
     /// How connections and requests are treated.
     pub server: server::Settings,
+    /// The admin API, if there is to be one.
+    pub admin: Option<AdminTask>,
     /// The log's form.
     pub log: LogForm,
     /// What is logged.
     pub log_filter: Targets,
+}
+
+/// Where the admin API listens, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminTask {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The file that has the token.
+    pub token_file: PathBuf,
 }
 
 /// Reads the command line and the environment.
@@ -318,6 +338,10 @@ impl ServeOpts {
                 idle_timeout: self.idle_timeout,
                 drain: self.drain,
             },
+            admin: self.admin_token_file.map(|token_file| AdminTask {
+                listen: self.admin,
+                token_file,
+            }),
             log: self.log,
             log_filter: self.log_filter,
         }
@@ -339,6 +363,15 @@ fn threads(text: &str) -> Result<usize, String> {
         threads if threads <= MAX_THREADS => Ok(threads),
         _ => Err(format!("it must be from 1 to {MAX_THREADS}")),
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let addresses = text.to_socket_addrs();
+    let mut addresses =
+        addresses.map_err(|error| format!("{error}; write it as 127.0.0.1:9001"))?;
+    addresses
+        .next()
+        .ok_or_else(|| "it names no address".to_owned())
 }
 
 fn max_sessions(text: &str) -> Result<u32, String> {
