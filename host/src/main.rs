@@ -1,8 +1,9 @@
-//! `tenantry serve` and `tenantry check`.
+//! The program `tenantry`: serves, checks, and talks to one that serves.
 
 use std::{env, io, process::ExitCode};
 
 use tenantry::{
+    cli,
     opts::{self, Task},
     run,
 };
@@ -14,17 +15,22 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let done = match task {
-        Task::Check(file) => run::check(&file, &mut io::stdout()),
-        Task::Serve(task) => run::serve(*task),
+        Task::Check(file) => run::check(&file, &mut io::stdout()).map_err(of_run),
+        Task::Serve(task) => run::serve(*task).map_err(of_run),
+        Task::Ask(task) => cli::run(&task, &mut io::stdout().lock())
+            .map_err(|error| (error.exit_code(), anyhow::Error::new(error))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let code = error.exit_code();
-            complain(&anyhow::Error::new(error));
+        Err((code, error)) => {
+            complain(&error);
             ExitCode::from(code)
         }
     }
+}
+
+fn of_run(error: run::Error) -> (u8, anyhow::Error) {
+    (error.exit_code(), anyhow::Error::new(error))
 }
 
 /// Prints an error and what caused it.

@@ -13,6 +13,10 @@ use tenantry_core::{memory, session::Lifetime};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::{
+    cli::{
+        self,
+        opts::{AuditOpts, TenantsOpts, UsageOpts},
+    },
     engine::EngineKind,
     sandbox::{Isolation, SandboxLimits},
     server::{self, Origin},
@@ -42,6 +46,12 @@ enum Command {
         /// The tenants file, one JSON object a line
         file: PathBuf,
     },
+    /// Lists and changes the tenants of a running server, through its admin API
+    Tenants(TenantsOpts),
+    /// Shows who has changed what, oldest first
+    Audit(AuditOpts),
+    /// Shows what tenants have used
+    Usage(UsageOpts),
 }
 
 #[derive(Debug, Args)]
@@ -210,6 +220,8 @@ pub enum Task {
     Serve(Box<ServeTask>),
     /// `tenantry check`
     Check(PathBuf),
+    /// `tenantry tenants`, `audit` and `usage`
+    Ask(cli::Task),
 }
 
 /// How to serve. Every value is valid for itself.
@@ -261,7 +273,15 @@ pub fn parse(
         .subcommand_matches("serve")
         .and_then(|serve| serve.value_source("listen"))
         == Some(ValueSource::CommandLine);
+    let ask = |task: Result<cli::Task, &str>| {
+        let missing = clap::error::ErrorKind::MissingRequiredArgument;
+        let task = task.map_err(|message| Cli::command().error(missing, message));
+        task.map(Task::Ask)
+    };
     match Cli::from_arg_matches(&matches)?.command {
+        Command::Tenants(opts) => ask(opts.into_task()),
+        Command::Audit(opts) => ask(opts.into_task()),
+        Command::Usage(opts) => ask(opts.into_task()),
         Command::Check { file } => Ok(Task::Check(file)),
         Command::Serve(opts) => {
             // What is written on the command line is meant more than what is around.

@@ -1,20 +1,15 @@
 //! Bodies of requests, bounded in size and time.
 
-use std::time::Duration;
-
-use axum::{body::Body, extract::Request};
+use axum::extract::Request;
 use bytes::Bytes;
 use http::header;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::{Settings, problem::Problem};
 
 /// Bytes of a body, at most.
 const MAX_BODY: usize = 1 << 20;
-
-/// Time for a body. The time for the whole answer may be over before.
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Reads a body of this content type.
 ///
@@ -27,7 +22,7 @@ pub(super) async fn read(request: Request, media_type: &'static str) -> Result<B
     if !given.is_some_and(|given| given.trim().eq_ignore_ascii_case(media_type)) {
         return Err(Problem::media_type(media_type));
     }
-    collect(request.into_body()).await
+    collect(request).await
 }
 
 /// Makes sure that there is no body.
@@ -35,16 +30,18 @@ pub(super) async fn read(request: Request, media_type: &'static str) -> Result<B
 /// # Errors
 /// There is one.
 pub(super) async fn none(request: Request) -> Result<(), Problem> {
-    if collect(request.into_body()).await?.is_empty() {
+    if collect(request).await?.is_empty() {
         Ok(())
     } else {
         Err(Problem::body("this takes no body"))
     }
 }
 
-async fn collect(body: Body) -> Result<Bytes, Problem> {
-    let body = Limited::new(body, MAX_BODY).collect();
-    match timeout(TIMEOUT, body).await {
+async fn collect(request: Request) -> Result<Bytes, Problem> {
+    let settings = request.extensions().get().copied();
+    let settings: Settings = settings.unwrap_or_default();
+    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+    match timeout(settings.body_timeout, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::body_too_large(MAX_BODY)),
         Ok(Err(_)) => Err(Problem::body(

@@ -36,6 +36,7 @@ pub(super) async fn answer(
         Some(logged_text(id).into_owned())
     });
     head.extensions.insert(id);
+    head.extensions.insert(settings);
     let answer = next.run(Request::from_parts(head, body));
     let answer = timeout(settings.request_timeout, answer).await;
     let answer = answer.unwrap_or_else(|_| Problem::too_slow().into_response());

@@ -41,6 +41,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// For a request's line and headers, and between requests. Default is 30 s.
     pub head_timeout: Duration,
+    /// For a request's body. Default is 20 s.
+    pub body_timeout: Duration,
     /// For an answer to be ready, from the end of a request's headers. Default is 30 s.
     pub request_timeout: Duration,
     /// For a client to take any part of an answer. Default is 30 s.
@@ -54,6 +56,7 @@ impl Default for Settings {
         Self {
             max_connections: 128,
             head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(20),
             request_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(5),

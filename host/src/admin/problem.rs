@@ -214,7 +214,7 @@ impl Problem {
 
     /// A row that is none, and everything that is wrong with it.
     pub(super) fn invalid_tenant(errors: Vec<Issue>) -> Self {
-        let detail = "the row has problems; docs/admin.md and README.md say what it may have";
+        let detail = "the row has problems, which are named";
         Self::new(Kind::InvalidTenant, detail).with_errors(errors)
     }
 

@@ -5,8 +5,11 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Condvar, Mutex},
     thread::JoinHandle,
 };
+
+use super::client::PATIENCE;
 
 /// The program with these arguments, and with an environment that says nothing about it.
 pub(crate) fn tenantry(args: &[&str]) -> Command {
@@ -40,6 +43,14 @@ pub(crate) struct Program {
     child: Child,
     stdout: BufReader<ChildStdout>,
     log: Option<JoinHandle<String>>,
+    lines: Arc<Lines>,
+}
+
+/// The lines of a log that have come so far, and word of each.
+#[derive(Default)]
+struct Lines {
+    seen: Mutex<Vec<String>>,
+    more: Condvar,
 }
 
 impl Program {
@@ -57,10 +68,18 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let mut stderr = child.stderr.take().expect("a pipe");
+        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let lines = Arc::new(Lines::default());
+        let seen = Arc::clone(&lines);
         let log = std::thread::spawn(move || {
             let mut log = String::new();
-            let _ = stderr.read_to_string(&mut log);
+            let mut start = 0;
+            while stderr.read_line(&mut log).is_ok_and(|read| read > 0) {
+                let line = log[start..].to_owned();
+                start = log.len();
+                seen.seen.lock().expect("no panic").push(line);
+                seen.more.notify_all();
+            }
             log
         });
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -75,7 +94,34 @@ impl Program {
             child,
             stdout,
             log: Some(log),
+            lines,
         }
+    }
+
+    /// Waits for a line of the log with this in it.
+    pub(crate) fn wait_for_line(&self, part: &str) -> String {
+        let seen = self.lines.seen.lock().expect("no panic");
+        let is_missing = |seen: &mut Vec<String>| !seen.iter().any(|line| line.contains(part));
+        let more = &self.lines.more;
+        let (seen, _) = more
+            .wait_timeout_while(seen, PATIENCE, is_missing)
+            .expect("no panic");
+        let mut lines = seen.iter();
+        let line = lines.find(|line| line.contains(part));
+        line.unwrap_or_else(|| panic!("no line with {part} in {seen:?}"))
+            .clone()
+    }
+
+    /// Where its admin API is, as the log says.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        let line = self.wait_for_line("tenantry::admin");
+        let is_other = |letter: char| !letter.is_ascii_digit() && !".:".contains(letter);
+        let mut words = line.split(is_other);
+        let address = words.find_map(|word| {
+            let word = word.trim_start_matches(':');
+            word.parse().ok()
+        });
+        address.unwrap_or_else(|| panic!("no address in {line}"))
     }
 
     /// The number of its process.
