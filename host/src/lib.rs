@@ -1,5 +1,7 @@
 //! The server: the core's rules in sandboxes, behind HTTP.
 
+pub mod admin;
+pub mod cli;
 pub mod commands;
 pub mod engine;
 mod limits;

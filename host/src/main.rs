@@ -1,9 +1,9 @@
-//! The program `tenantry`.
+//! The program `tenantry`: serves, checks, and talks to one that serves.
 
 use std::{env, io, process::ExitCode};
 
 use tenantry::{
-    commands,
+    cli, commands,
     opts::{self, Task},
     run,
 };
@@ -19,6 +19,8 @@ fn main() -> ExitCode {
         Task::Import(task) => commands::import(&task, &mut io::stdout()).map_err(of_command),
         Task::Export(task) => commands::export(&task).map_err(of_command),
         Task::Serve(task) => run::serve(*task).map_err(of_run),
+        Task::Ask(task) => cli::run(&task, &mut io::stdout().lock())
+            .map_err(|error| (error.exit_code(), anyhow::Error::new(error))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

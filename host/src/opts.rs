@@ -13,6 +13,10 @@ use tenantry_core::{memory, session::Lifetime};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::{
+    cli::{
+        self,
+        opts::{AuditOpts, TenantsOpts, UsageOpts},
+    },
     engine::EngineKind,
     sandbox::{Isolation, SandboxLimits},
     server::{self, Origin},
@@ -47,6 +51,12 @@ enum Command {
     Import(ImportOpts),
     /// Writes the tenants of a database as a tenants file
     Export(ExportOpts),
+    /// Lists and changes the tenants of a running server, through its admin API
+    Tenants(TenantsOpts),
+    /// Shows who has changed what, oldest first
+    Audit(AuditOpts),
+    /// Shows what tenants have used
+    Usage(UsageOpts),
 }
 
 #[derive(Debug, Args)]
@@ -216,6 +226,15 @@ struct ServeOpts {
     #[arg(long, value_name = "DURATION", env = "TENANTRY_DRAIN", default_value = "10s", value_parser = duration)]
     drain: Duration,
 
+    /// Address and port of the admin API; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TENANTRY_ADMIN", default_value = "127.0.0.1:9001", value_parser = address, requires = "admin_token_file")]
+    admin: SocketAddr,
+
+    /// File with the token of the admin API, 16 characters or more, which other users may
+    /// not read; without it there is no admin API
+    #[arg(long, value_name = "FILE", env = "TENANTRY_ADMIN_TOKEN_FILE")]
+    admin_token_file: Option<PathBuf>,
+
     /// Form of the log
     #[arg(
         long,
@@ -251,6 +270,8 @@ pub enum Task {
     Import(ImportTask),
     /// `tenantry export`
     Export(ExportTask),
+    /// `tenantry tenants`, `audit` and `usage`
+    Ask(cli::Task),
 }
 
 /// What to import.
@@ -309,10 +330,21 @@ pub struct ServeTask {
     pub cors_origins: Vec<Origin>,
     /// How connections and requests are treated.
     pub server: server::Settings,
+    /// The admin API, if there is to be one.
+    pub admin: Option<AdminTask>,
     /// The log's form.
     pub log: LogForm,
     /// What is logged.
     pub log_filter: Targets,
+}
+
+/// Where the admin API listens, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminTask {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The file that has the token.
+    pub token_file: PathBuf,
 }
 
 /// Reads the command line and the environment.
@@ -328,7 +360,15 @@ pub fn parse(
         .subcommand_matches("serve")
         .and_then(|serve| serve.value_source("listen"))
         == Some(ValueSource::CommandLine);
+    let ask = |task: Result<cli::Task, &str>| {
+        let missing = clap::error::ErrorKind::MissingRequiredArgument;
+        let task = task.map_err(|message| Cli::command().error(missing, message));
+        task.map(Task::Ask)
+    };
     match Cli::from_arg_matches(&matches)?.command {
+        Command::Tenants(opts) => ask(opts.into_task()),
+        Command::Audit(opts) => ask(opts.into_task()),
+        Command::Usage(opts) => ask(opts.into_task()),
         Command::Check { file } => Ok(Task::Check(file)),
         Command::Import(opts) => Ok(Task::Import(ImportTask {
             place: opts.state,
@@ -418,6 +458,10 @@ impl ServeOpts {
                 idle_timeout: self.idle_timeout,
                 drain: self.drain,
             },
+            admin: self.admin_token_file.map(|token_file| AdminTask {
+                listen: self.admin,
+                token_file,
+            }),
             log: self.log,
             log_filter: self.log_filter,
         }
@@ -450,6 +494,15 @@ fn state(text: &str) -> Result<StateKind, String> {
 
 fn place(text: &str) -> Result<Place, String> {
     text.parse().map_err(|error: PlaceError| error.to_string())
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let addresses = text.to_socket_addrs();
+    let mut addresses =
+        addresses.map_err(|error| format!("{error}; write it as 127.0.0.1:9001"))?;
+    addresses
+        .next()
+        .ok_or_else(|| "it names no address".to_owned())
 }
 
 fn max_sessions(text: &str) -> Result<u32, String> {

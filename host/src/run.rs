@@ -8,6 +8,7 @@ use tenantry_core::registry::Parsed;
 
 use crate::{
     GUEST,
+    admin::{self, Admin, Token, TokenError},
     engine::EngineKind,
     limits, logging,
     opts::{ServeTask, StateKind},
@@ -51,6 +52,18 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// There is no token for the admin API.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The address of the admin API cannot be listened on.
+    #[error("{address} cannot be listened on for the admin API; --admin names another address")]
+    BindAdmin {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// Something failed while the server ran.
     #[error("the server has stopped")]
     Serve(#[source] io::Error),
@@ -65,10 +78,11 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Tenants(_) | Self::Demo(_) => 2,
+            Self::Tenants(_) | Self::Demo(_) | Self::Token(_) => 2,
             Self::Sandbox(_)
             | Self::Store(_)
             | Self::Bind { .. }
+            | Self::BindAdmin { .. }
             | Self::Serve(_)
             | Self::Output(_) => 1,
         }
@@ -108,6 +122,11 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     } = task;
     let source = Source::open(&task)?;
     let extras = extras(&task)?;
+    let token = task
+        .admin
+        .as_ref()
+        .map(|admin| Token::read(&admin.token_file));
+    let token = token.transpose()?;
     let log = logging::start(task.log, task.log_filter);
     if let Source::File { parsed, .. } = &source {
         let file = task.tenants.display().to_string();
@@ -143,6 +162,7 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
             (directory, state)
         }
     };
+    let state = Arc::new(state);
     let tenants = directory.len();
 
     let no_address = |source| Error::Bind {
@@ -151,15 +171,24 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     };
     let listener = server::bind(task.listen).map_err(no_address)?;
     let address = listener.local_addr().map_err(no_address)?;
-    let server = Server::new(listener, settings, Arc::new(state), component).with_extras(extras);
+    let admin = match task.admin.zip(token) {
+        Some((task, token)) => Some(bind_admin(task.listen, token, &state)?),
+        None => None,
+    };
+    let server = Server::new(listener, settings, state, component).with_extras(extras);
     signals::stop(server.shutdown()).map_err(Error::Serve)?;
     if let Some((file, seen)) = reloads {
         let shutdown = server.shutdown();
         reload::start(file, seen, task.watch, directory, shutdown).map_err(Error::Serve)?;
     }
+    let admin = admin.map(|admin| admin.start(server.shutdown()));
+    let admin = admin.transpose().map_err(Error::Serve)?;
     announce(address).map_err(Error::Output)?;
     tracing::info!(%address, tenants, "listening");
     let served = server.run();
+    if let Some(admin) = admin {
+        admin.stop();
+    }
     if let Some(store) = store {
         store.close();
     }
@@ -194,6 +223,20 @@ impl Source {
         let (file, parsed) = TenantsFile::open(task.tenants.clone())?;
         Ok(Self::File { file, seen, parsed })
     }
+}
+
+/// The admin API, bound and not answering yet.
+fn bind_admin(
+    address: std::net::SocketAddr,
+    token: Token,
+    state: &Arc<State>,
+) -> Result<Admin, Error> {
+    let no_address = |source| Error::BindAdmin { address, source };
+    let listener = server::bind(address).map_err(no_address)?;
+    let address = listener.local_addr().map_err(no_address)?;
+    tracing::info!(target: "tenantry::admin", %address, "listening");
+    let settings = admin::Settings::default();
+    Ok(Admin::new(listener, settings, token, Arc::clone(state)))
 }
 
 /// Memory that a sandbox needs for a body, as a multiple of it: the body, what it says, and

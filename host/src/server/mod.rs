@@ -28,6 +28,7 @@ use http::request::Parts;
 use tenantry_core::contract::Method;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::log::{RequestId, logged_text};
 pub use self::{
     cors::{Cors, Origin, OriginError},
     demo::{Demo, DemoError},

@@ -1,5 +1,6 @@
 //! The server as a whole: over real sockets, and as a program.
 
+mod admin;
 mod bodies;
 mod capacity;
 mod connections;

@@ -222,7 +222,7 @@ fn audited(admin: SocketAddr) -> u64 {
     loop {
         let page = ask(admin, &authorized(get(&target)));
         let page: Value = serde_json::from_slice(&page.body).expect("JSON");
-        for record in page["audit"].as_array().expect("records") {
+        for record in page["records"].as_array().expect("records") {
             assert_eq!(record["action"], "put");
             let version = record["after"]["version"].as_u64().expect("a version");
             assert!(versions.insert(version), "version {version} is there twice");

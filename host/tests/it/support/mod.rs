@@ -2,6 +2,8 @@
 //! its own, an engine without a server, stores that answer late or never, and a client
 //! that sends any bytes.
 
+pub(crate) mod admin;
+pub(crate) mod changing;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod inside;

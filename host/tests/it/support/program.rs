@@ -114,6 +114,26 @@ impl Program {
         self.log.text().clone()
     }
 
+    /// Waits for a line of the log with this in it.
+    pub(crate) fn wait_for_line(&self, part: &str) -> String {
+        self.wait_for_log(part, 1);
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains(part));
+        line.expect("it was seen").to_owned()
+    }
+
+    /// Where its admin API is, as the log says.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        let line = self.wait_for_line("tenantry::admin");
+        let is_other = |letter: char| !letter.is_ascii_digit() && !".:".contains(letter);
+        let mut words = line.split(is_other);
+        let address = words.find_map(|word| {
+            let word = word.trim_start_matches(':');
+            word.parse().ok()
+        });
+        address.unwrap_or_else(|| panic!("no address in {line}"))
+    }
+
     /// Waits until its log has a text so many times.
     pub(crate) fn wait_for_log(&self, text: &str, times: usize) {
         let end = Instant::now() + PATIENCE;

@@ -105,13 +105,17 @@ impl Setup {
 
     /// Starts the server with this state.
     pub(crate) fn start_with(self, state: State) -> Served {
+        self.start_sharing(Arc::new(state))
+    }
+
+    /// Starts the server with a state that others may see, too.
+    pub(crate) fn start_sharing(self, state: Arc<State>) -> Served {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = server::bind(any_port).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let component = self.component();
         let extras = run::extras(&self.task).expect("a page that can be served");
-        let server =
-            Server::new(listener, self.task.server, Arc::new(state), component).with_extras(extras);
+        let server = Server::new(listener, self.task.server, state, component).with_extras(extras);
         Served {
             address,
             clock: self.clock,

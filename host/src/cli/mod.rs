@@ -1,0 +1,215 @@
+//! The commands that talk to a running server: `tenantry tenants`, `audit` and `usage`.
+
+mod client;
+pub(crate) mod opts;
+mod output;
+mod tenants;
+mod usage;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use self::client::Client;
+use crate::{
+    admin::{Token, TokenError},
+    state::Stage,
+};
+
+/// What a server is asked, and how its answer is printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// The address of the admin API, without a slash at its end.
+    pub server: String,
+    /// The file that has the token.
+    pub token_file: PathBuf,
+    /// How the answer is printed.
+    pub output: Output,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// As a table for people.
+    Table,
+    /// As JSON.
+    Json,
+    /// As comma-separated values.
+    Csv,
+}
+
+/// Where a row, or a patch of one, comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    /// From a file.
+    File(PathBuf),
+    /// From standard input.
+    Stdin,
+    /// It is this.
+    Text(String),
+}
+
+/// What is asked. A `version` is the one that a tenant must be in still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// The tenants, in whatever stage or in this one.
+    List(Option<Stage>),
+    /// One tenant.
+    Show(String),
+    /// To add a tenant. Without an id, the row has it.
+    Add {
+        /// The tenant.
+        id: Option<String>,
+        /// Its row.
+        row: Row,
+    },
+    /// To give a tenant another row. Without an id, the row has it.
+    Replace {
+        /// The tenant.
+        id: Option<String>,
+        /// Its row.
+        row: Row,
+        /// The version that is replaced.
+        version: Option<u64>,
+    },
+    /// To change members of a tenant's row. Without an id, the patch has it.
+    Patch {
+        /// The tenant.
+        id: Option<String>,
+        /// The patch.
+        row: Row,
+        /// The version that is patched.
+        version: Option<u64>,
+    },
+    /// To suspend, resume or archive a tenant.
+    Change {
+        /// The tenant.
+        id: String,
+        /// `suspend`, `resume` or `archive`.
+        what: &'static str,
+        /// The version that is changed.
+        version: Option<u64>,
+    },
+    /// To remove an archived tenant.
+    Purge {
+        /// The tenant.
+        id: String,
+        /// The version that is removed.
+        version: Option<u64>,
+    },
+    /// The sessions of a tenant.
+    Sessions(String),
+    /// To end a session of a tenant; without one, all of them.
+    Revoke {
+        /// The tenant.
+        id: String,
+        /// The session.
+        session: Option<String>,
+    },
+    /// What was done, to any tenant or this one.
+    Audit(Option<String>),
+    /// What tenants used.
+    Usage {
+        /// Whose; none is everybody's.
+        tenant: Option<String>,
+        /// From then on, as RFC 3339 has it.
+        from: Option<String>,
+        /// Until then.
+        to: Option<String>,
+        /// `minute`, `hour` or `day`.
+        step: &'static str,
+    },
+}
+
+/// Why a command did not do what it was to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The row cannot be read.
+    #[error("{}: the row cannot be read", path.display())]
+    Unreadable {
+        /// The file; `-` is standard input.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The row does not say whose it is.
+    #[error("the row must be a JSON object with an id, or the id stand behind the command")]
+    NoId,
+    /// The server cannot be asked, or does not answer.
+    #[error(
+        "{server} cannot be reached; start the server with `tenantry serve --admin-token-file \
+         FILE`, or name another one with --server"
+    )]
+    Unreachable {
+        /// The address.
+        server: String,
+        /// Why not.
+        #[source]
+        source: ureq::Error,
+    },
+    /// The server has refused what it was asked.
+    #[error("{0}")]
+    Refused(String),
+    /// What answers is not the admin API.
+    #[error(
+        "{server} answers with {status}, and not as the admin API does; --server must be the \
+         address of --admin"
+    )]
+    Foreign {
+        /// The address.
+        server: String,
+        /// The status of the answer.
+        status: u16,
+    },
+    /// The answer broke off. What was printed of it is not all.
+    #[error("the answer broke off; what was printed is not all of it")]
+    BrokenOff(#[source] io::Error),
+    /// Standard output is closed.
+    #[error("the answer cannot be written to standard output")]
+    Output(#[source] io::Error),
+}
+
+impl Error {
+    /// What the program exits with: 2 where what it was given is wrong, 1 otherwise.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Token(_) | Self::Unreadable { .. } | Self::NoId => 2,
+            Self::Unreachable { .. }
+            | Self::Refused(_)
+            | Self::Foreign { .. }
+            | Self::BrokenOff(_)
+            | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// Asks the server, and prints the answer on `out`.
+///
+/// # Errors
+/// What was given is wrong, the server cannot be reached or refuses, or `out` is closed.
+pub fn run(task: &Task, out: &mut dyn Write) -> Result<(), Error> {
+    let token = Token::read(&task.token_file)?;
+    let client = Client::new(&task.server, &token);
+    match &task.ask {
+        Ask::Usage { .. } if task.output == Output::Csv => usage::csv(&client, &task.ask, out),
+        Ask::Usage { .. } | Ask::Audit(_) => {
+            let text = usage::told(&client, &task.ask, task.output)?;
+            write(out, &text)
+        }
+        ask => write(out, &tenants::told(&client, ask, task.output)?),
+    }
+}
+
+fn write(out: &mut dyn Write, text: &str) -> Result<(), Error> {
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(Error::Output)
+}

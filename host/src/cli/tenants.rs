@@ -1,0 +1,175 @@
+//! `tenantry tenants`: everything about tenants and their sessions.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::PathBuf,
+};
+
+use http::{Method, header};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use super::{
+    Ask, Error, Output, Row,
+    client::{Call, Client, escaped},
+    output::{json, plain, table},
+};
+
+/// What is told of tenants in a table.
+const COLUMNS: [&str; 5] = ["id", "state", "version", "changed", "row/name"];
+
+/// What is told of one tenant in a table.
+const ALL_COLUMNS: [&str; 6] = ["id", "state", "version", "created", "changed", "row"];
+
+/// The answer to what is asked, as it is printed.
+pub(super) fn told(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
+    let one = |text: String, columns: &[&str]| match output {
+        Output::Table => match RawValue::from_string(text) {
+            Ok(item) => table(columns, &[item]),
+            Err(_) => String::new(),
+        },
+        Output::Json | Output::Csv => text + "\n",
+    };
+    let many = |items: Vec<Box<RawValue>>, columns: &[&str]| match output {
+        Output::Table => table(columns, &items),
+        Output::Json | Output::Csv => json(&items),
+    };
+    Ok(match ask {
+        Ask::List(stage) => {
+            let query = stage.map_or(String::new(), |stage| format!("&state={}", stage.name()));
+            let path = format!("/tenants?limit=1000{query}");
+            many(client.pages(&path, "tenants")?, &COLUMNS)
+        }
+        Ask::Show(id) => {
+            let call = Call {
+                path: path(id),
+                ..Call::default()
+            };
+            one(client.ask(call)?, &ALL_COLUMNS)
+        }
+        Ask::Add { id, row } => {
+            let text = read(row)?;
+            let call = Call {
+                method: Method::PUT,
+                path: path(&id_of(id.as_deref(), &text)?),
+                condition: Some((header::IF_NONE_MATCH, "*".to_owned())),
+                body: Some((&text, "application/json")),
+            };
+            one(client.ask(call)?, &COLUMNS)
+        }
+        Ask::Replace { id, row, version } => {
+            let text = read(row)?;
+            let call = Call {
+                method: Method::PUT,
+                path: path(&id_of(id.as_deref(), &text)?),
+                condition: Some(condition(*version)),
+                body: Some((&text, "application/json")),
+            };
+            one(client.ask(call)?, &COLUMNS)
+        }
+        Ask::Patch { id, row, version } => {
+            let text = read(row)?;
+            let call = Call {
+                method: Method::PATCH,
+                path: path(&id_of(id.as_deref(), &text)?),
+                condition: version.map(|version| condition(Some(version))),
+                body: Some((&text, "application/merge-patch+json")),
+            };
+            one(client.ask(call)?, &COLUMNS)
+        }
+        Ask::Change { id, what, version } => {
+            let call = Call {
+                method: Method::POST,
+                path: format!("{}/{what}", path(id)),
+                condition: version.map(|version| condition(Some(version))),
+                body: None,
+            };
+            one(client.ask(call)?, &COLUMNS)
+        }
+        Ask::Purge { id, version } => {
+            let call = Call {
+                method: Method::DELETE,
+                path: path(id),
+                condition: version.map(|version| condition(Some(version))),
+                body: None,
+            };
+            client.ask(call)?;
+            match output {
+                Output::Table => format!("{} is purged\n", plain(id)),
+                Output::Json | Output::Csv => String::new(),
+            }
+        }
+        Ask::Sessions(id) => {
+            let path = format!("{}/sessions?limit=1000", path(id));
+            many(client.pages(&path, "sessions")?, &["id", "used"])
+        }
+        Ask::Revoke { id, session } => revoke(client, id, session.as_deref(), output)?,
+        // What is not about tenants is not asked here.
+        Ask::Audit(_) | Ask::Usage { .. } => String::new(),
+    })
+}
+
+fn path(id: &str) -> String {
+    format!("/tenants/{}", escaped(id))
+}
+
+fn condition(version: Option<u64>) -> (header::HeaderName, String) {
+    let value = version.map_or("*".to_owned(), |version| format!("\"{version}\""));
+    (header::IF_MATCH, value)
+}
+
+/// The text of a row.
+fn read(row: &Row) -> Result<String, Error> {
+    let (text, path) = match row {
+        Row::Text(text) => return Ok(text.clone()),
+        Row::File(path) => (fs::read_to_string(path), path.clone()),
+        Row::Stdin => {
+            let mut text = String::new();
+            let read = io::stdin().read_to_string(&mut text);
+            (read.map(|_| text), PathBuf::from("-"))
+        }
+    };
+    text.map_err(|source| Error::Unreadable { path, source })
+}
+
+/// The id that stands behind the command, or in the row.
+fn id_of(given: Option<&str>, row: &str) -> Result<String, Error> {
+    if let Some(id) = given {
+        return Ok(id.to_owned());
+    }
+    let row: Value = serde_json::from_str(row).map_err(|_| Error::NoId)?;
+    let id = row.get("id").and_then(Value::as_str);
+    let id = id.filter(|id| !id.is_empty());
+    id.map(str::to_owned).ok_or(Error::NoId)
+}
+
+#[derive(Deserialize)]
+struct Revoked {
+    revoked: u64,
+}
+
+/// Ends sessions, and says how many.
+fn revoke(
+    client: &Client,
+    id: &str,
+    session: Option<&str>,
+    output: Output,
+) -> Result<String, Error> {
+    let mut path = format!("{}/sessions", path(id));
+    if let Some(session) = session {
+        path = format!("{path}/{}", escaped(session));
+    }
+    let text = client.ask(Call {
+        method: Method::DELETE,
+        path,
+        ..Call::default()
+    })?;
+    // Of a single session the server says nothing more.
+    let revoked = serde_json::from_str(&text).map_or(1, |Revoked { revoked }| revoked);
+    Ok(match (output, revoked) {
+        (Output::Json | Output::Csv, _) => format!("{{\"revoked\":{revoked}}}\n"),
+        (Output::Table, 1) => "1 session ended\n".to_owned(),
+        (Output::Table, n) => format!("{n} sessions ended\n"),
+    })
+}

@@ -1,0 +1,10 @@
+//! The admin API, over real HTTP, and the commands that use it.
+
+mod audit;
+mod commands;
+mod described;
+mod listener;
+mod races;
+mod sessions;
+mod tenants;
+mod usage;

@@ -1,0 +1,401 @@
+//! Tenants over the admin API: listed, told, added, replaced, patched, and through their life.
+
+use serde_json::json;
+use tenantry::admin::Settings;
+
+use crate::support::{
+    admin::{Administered, patch, problem, put, request, with_body},
+    client::{ask, chat, get, open_session},
+    server::Way,
+};
+
+const UMBRELLA: &str = r#"{"name":"Umbrella","welcome":"Good day.","x":1.10}"#;
+
+#[test]
+fn tenants_are_listed_by_the_page_and_by_state() {
+    let server = Administered::start();
+    let page = server.json(&get("/tenants"), 200);
+    let ids = |page: &serde_json::Value| {
+        let tenants = page["tenants"].as_array().expect("tenants").iter();
+        let ids = tenants.map(|tenant| tenant["id"].as_str().expect("an id").to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&page), ["acme", "globex", "initech"]);
+    assert!(page.get("next").is_none());
+    let first = server.json(&get("/tenants?limit=2"), 200);
+    assert_eq!(ids(&first), ["acme", "globex"]);
+    let next = first["next"].as_str().expect("a next page");
+    let second = server.json(&get(&format!("/tenants?limit=2&cursor={next}")), 200);
+    assert_eq!(ids(&second), ["initech"]);
+    assert!(second.get("next").is_none());
+    // A page that is just full is the last one.
+    assert!(
+        server
+            .json(&get("/tenants?limit=3"), 200)
+            .get("next")
+            .is_none()
+    );
+
+    server.json(&request("POST", "/tenants/globex/suspend"), 200);
+    server.json(&request("POST", "/tenants/initech/archive"), 200);
+    for (state, id) in [
+        ("active", "acme"),
+        ("suspended", "globex"),
+        ("archived", "initech"),
+    ] {
+        let page = server.json(&get(&format!("/tenants?state={state}")), 200);
+        assert_eq!(ids(&page), [id]);
+        assert_eq!(page["tenants"][0]["state"], state);
+    }
+}
+
+#[test]
+fn a_tenant_is_told_with_its_version_and_times() {
+    let server = Administered::start();
+    let told = server.ask(&get("/tenants/acme"));
+    assert_eq!(told.header("etag"), Some("\"1\""));
+    let body: serde_json::Value = serde_json::from_slice(&told.body).expect("JSON");
+    assert_eq!(
+        body,
+        json!({
+            "id": "acme", "state": "active", "version": 1,
+            "created": "2023-11-14T22:13:20Z", "changed": "2023-11-14T22:13:20Z",
+            "row": {
+                "id": "acme", "name": "Acme Corp", "welcome": "Howdy from Acme!",
+                "model": "mock-1", "limits": {"chat_per_10s": 8},
+            },
+        })
+    );
+    let suspended = server.json(&request("POST", "/tenants/acme/suspend"), 200);
+    assert_eq!(suspended["created"], "2023-11-14T22:13:20Z");
+    assert_eq!(suspended["changed"], "2023-11-14T22:13:23Z");
+    assert_eq!(
+        problem(&server.ask(&get("/tenants/nobody"))),
+        (404, "no-such-tenant".into())
+    );
+    let head = server.ask(&request("HEAD", "/tenants/acme"));
+    assert_eq!((head.status, head.header("etag")), (200, Some("\"2\"")));
+}
+
+#[test]
+fn a_tenant_is_added_and_replaced_by_its_id() {
+    let server = Administered::start();
+    let added = server.ask(&put("umbrella", UMBRELLA));
+    assert_eq!(added.status, 201, "{}", added.text());
+    assert_eq!(added.header("location"), Some("/tenants/umbrella"));
+    assert_eq!(added.header("etag"), Some("\"1\""));
+    assert!(added.text().contains(r#""x":1.10"#), "{}", added.text());
+    let session = open_session(server.service, "umbrella");
+    let say = || ask(server.service, &chat("umbrella", &session, "hi"));
+    assert!(
+        say().text().contains("Good day. [UMBRELLA MOCK] Got it."),
+        "{}",
+        say().text()
+    );
+
+    // Written over several lines, and with its id.
+    let row = "{\"id\":\"umbrella\",\n\"name\":\"U\",\r\n\"welcome\":\"Bye.\"\n}\n";
+    let replaced = server.ask(&put("umbrella", row));
+    assert_eq!(
+        (replaced.status, replaced.header("etag")),
+        (200, Some("\"2\""))
+    );
+    assert!(say().text().contains("Bye. "), "{}", say().text());
+    let list = ask(server.service, &get("/")).text();
+    assert_eq!(
+        list,
+        r#"{"ok":true,"tenants":["acme","globex","initech","umbrella"]}"#
+    );
+
+    // An id may be any text.
+    let odd = server.ask(&put("a%2Fb%20%C3%A9", UMBRELLA));
+    assert_eq!(odd.header("location"), Some("/tenants/a%2Fb%20%C3%A9"));
+    let odd = server.json(&get("/tenants/a%2Fb%20%C3%A9"), 200);
+    assert_eq!(odd["row"]["id"], "a/b é");
+    assert_eq!(
+        problem(&server.ask(&get("/tenants/%ff"))),
+        (400, "bad-request".into())
+    );
+}
+
+#[test]
+fn a_patch_changes_what_it_names_and_nothing_else() {
+    let server = Administered::start();
+    server.json(&put("umbrella", UMBRELLA), 201);
+    let patched = server.ask(&patch(
+        "umbrella",
+        r#"{"welcome":"Hello.","limits":{"chat_per_10s":1},"name":"New"}"#,
+    ));
+    assert_eq!(
+        (patched.status, patched.header("etag")),
+        (200, Some("\"2\""))
+    );
+    assert!(patched.text().contains(r#""x":1.10"#), "{}", patched.text());
+    let session = open_session(server.service, "umbrella");
+    let say = || ask(server.service, &chat("umbrella", &session, "hi"));
+    assert!(say().text().contains("Hello. "));
+    assert_eq!(say().status, 429);
+    // null takes a member away, and with it the limit.
+    server.json(&patch("umbrella", r#"{"limits":null,"x":null}"#), 200);
+    let row = server.json(&get("/tenants/umbrella"), 200)["row"].take();
+    assert_eq!(
+        row,
+        json!({"id": "umbrella", "name": "New", "welcome": "Hello.", "model": "mock"})
+    );
+    assert_eq!(say().status, 200);
+    assert_eq!(
+        problem(&server.ask(&patch("nobody", "{}"))),
+        (404, "no-such-tenant".into())
+    );
+}
+
+#[test]
+fn every_problem_of_a_row_is_named_with_its_member() {
+    let server = Administered::start();
+    let errors = |exchange| {
+        let body = server.json(&exchange, 422);
+        assert_eq!(body["type"], "urn:tenantry:problem:invalid-tenant");
+        let errors = body["errors"].as_array().expect("errors").clone();
+        let errors = errors.iter().map(|error| {
+            let member = error["member"].as_str().unwrap_or_default();
+            format!("{member}: {}", error["detail"].as_str().expect("a detail"))
+        });
+        errors.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        errors(put(
+            "acme",
+            r#"{"id":"b","limits":{"sessions":-1},"reply":{"style":"loud"},"name":"n"}"#
+        )),
+        [
+            "id: \"b\" is not the id in the path, \"acme\"",
+            "welcome: missing; it must be a string",
+            "limits.sessions: a number instead of a whole number from 0 to 4294967295",
+            "reply.style: \"loud\" is no style; use \"reverse\", \"upper\" or \"ack\"",
+        ]
+    );
+    assert_eq!(
+        errors(put("acme", r#"{"id":7,"name":"n","welcome":"w"}"#)),
+        ["id: a number instead of the id in the path"]
+    );
+    assert_eq!(
+        errors(put("acme", "[1]")),
+        [": a list instead of an object"]
+    );
+    assert_eq!(
+        errors(patch("acme", r#"{"name":null,"id":"x"}"#)),
+        [
+            "id: \"x\" is not the id in the path, \"acme\"",
+            "name: missing; it must be a string",
+        ]
+    );
+    assert_eq!(
+        errors(patch("acme", "null")),
+        [": null instead of an object"]
+    );
+    // Nothing of that was done.
+    assert_eq!(server.json(&get("/tenants/acme"), 200)["version"], 1);
+}
+
+#[test]
+fn bodies_that_are_none_are_refused() {
+    let server = Administered::start();
+    let target = "/tenants/acme";
+    let with = |method, content_type, body: &str| {
+        problem(&server.ask(&with_body(request(method, target), content_type, body)))
+    };
+    let wrong = |kind: &str, status| (status, kind.to_owned());
+    for body in ["", "{", "{\"a\":\"\n\"}", "{\"a\":NaN}", &"[".repeat(200)] {
+        assert_eq!(
+            with("PUT", "application/json", body),
+            wrong("invalid-json", 400),
+            "{body}"
+        );
+    }
+    assert_eq!(
+        with("PUT", "text/plain", "{}"),
+        wrong("unsupported-media-type", 415)
+    );
+    assert_eq!(
+        problem(&server.ask(&request("PUT", target))),
+        wrong("unsupported-media-type", 415)
+    );
+    let exchange = with_body(request("PATCH", target), "application/json", "{}");
+    let reply = server.ask(&exchange);
+    assert_eq!(problem(&reply), wrong("unsupported-media-type", 415));
+    assert_eq!(
+        reply.header("accept-patch"),
+        Some("application/merge-patch+json")
+    );
+    let charset = "Application/JSON; charset=utf-8";
+    assert_eq!(with("PUT", charset, "1"), wrong("invalid-tenant", 422));
+    let bytes = tenantry_conformance::Exchange {
+        body: Some(vec![b'"', 0xff, b'"']),
+        ..put("acme", "")
+    };
+    assert_eq!(problem(&server.ask(&bytes)), wrong("invalid-json", 400));
+    let large = "x".repeat((1 << 20) + 1);
+    assert_eq!(
+        with("PUT", "application/json", &large),
+        wrong("body-too-large", 413)
+    );
+    let suspend = request("POST", "/tenants/acme/suspend");
+    let reply = server.ask(&with_body(suspend, "application/json", "{}"));
+    assert_eq!(problem(&reply), wrong("bad-request", 400));
+    assert_eq!(server.json(&get("/tenants/acme"), 200)["version"], 1);
+}
+
+#[test]
+fn a_suspended_tenant_is_refused_at_once_and_resumes_with_its_sessions() {
+    for way in [Way::Tenant, Way::Native] {
+        let server = Administered::with(way, Settings::default(), |_| {});
+        let session = open_session(server.service, "acme");
+        let open = || {
+            let body = r#"{"tenant_id":"acme"}"#;
+            ask(
+                server.service,
+                &tenantry_conformance::Exchange::post("/session", body),
+            )
+        };
+        let say = || ask(server.service, &chat("acme", &session, "hi"));
+        let list = || ask(server.service, &get("/")).text();
+        let change = |what: &str| {
+            let path = format!("/tenants/acme/{what}");
+            server.json(&request("POST", &path), 200)["state"].take()
+        };
+        assert_eq!((say().status, open().status), (200, 200));
+
+        assert_eq!(change("suspend"), "suspended");
+        for reply in [say(), open()] {
+            assert_eq!(reply.status, 403);
+            assert_eq!(reply.text(), r#"{"detail":"Tenant is suspended"}"#);
+        }
+        assert!(list().contains("acme"));
+        assert_eq!(change("resume"), "active");
+        assert_eq!((say().status, open().status), (200, 200));
+
+        assert_eq!(change("archive"), "archived");
+        assert_eq!((say().status, open().status), (404, 404));
+        assert!(!list().contains("acme"), "{}", list());
+        // The API still tells of it.
+        assert_eq!(server.json(&get("/tenants/acme"), 200)["state"], "archived");
+        assert_eq!(change("resume"), "active");
+        assert_eq!((say().status, open().status), (200, 200));
+        assert!(list().contains("acme"));
+
+        // From suspended to archived; then it may be purged, and its id be another's.
+        change("suspend");
+        change("archive");
+        let purged = server.ask(&request("DELETE", "/tenants/acme"));
+        assert_eq!((purged.status, purged.body.len()), (204, 0));
+        assert_eq!(problem(&server.ask(&get("/tenants/acme"))).0, 404);
+        server.json(&put("acme", UMBRELLA), 201);
+        assert_eq!(say().status, 403, "the sessions are not the new tenant's");
+    }
+}
+
+#[test]
+fn a_changed_row_answers_anew_at_once() {
+    for way in [Way::Tenant, Way::Native] {
+        let server = Administered::with(way, Settings::default(), |_| {});
+        let session = open_session(server.service, "acme");
+        let say = || ask(server.service, &chat("acme", &session, "hi")).text();
+        assert!(say().contains("Howdy from Acme!"));
+        server.json(&patch("acme", r#"{"welcome":"Moved."}"#), 200);
+        assert!(say().contains("Moved. [ACME MOCK]"), "{}", say());
+    }
+}
+
+#[test]
+fn what_cannot_be_done_in_a_state_is_a_conflict() {
+    let server = Administered::start();
+    let conflict = |exchange| {
+        let reply = server.ask(&exchange);
+        assert_eq!(problem(&reply), (409, "conflict".into()));
+        reply.text()
+    };
+    let post = |what: &str| request("POST", &format!("/tenants/acme/{what}"));
+    let text = conflict(request("DELETE", "/tenants/acme"));
+    let wanted = "the tenant is active, and this can be done to an archived tenant only";
+    assert!(text.contains(wanted), "{text}");
+    conflict(post("resume"));
+    server.json(&post("suspend"), 200);
+    conflict(post("suspend"));
+    conflict(request("DELETE", "/tenants/acme"));
+    server.json(&post("archive"), 200);
+    conflict(post("archive"));
+    conflict(post("suspend"));
+    // A row may be changed in every state, which stays.
+    let patched = server.json(&patch("acme", r#"{"name":"A"}"#), 200);
+    assert_eq!(patched["state"], "archived");
+    for what in ["suspend", "resume", "archive"] {
+        let path = format!("/tenants/nobody/{what}");
+        assert_eq!(
+            problem(&server.ask(&request("POST", &path))).1,
+            "no-such-tenant"
+        );
+    }
+    let purge = server.ask(&request("DELETE", "/tenants/nobody"));
+    assert_eq!(problem(&purge).1, "no-such-tenant");
+}
+
+#[test]
+fn what_is_unknown_is_refused_and_named() {
+    let server = Administered::start();
+    let wrong = |target: &str| {
+        let reply = server.ask(&get(target));
+        assert_eq!(problem(&reply), (400, "bad-request".into()), "{target}");
+        let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+        let errors = body["errors"].as_array().expect("errors").clone();
+        let errors = errors.iter().map(|error| {
+            let parameter = error["parameter"].as_str().expect("a parameter");
+            format!(
+                "{parameter}: {}",
+                error["detail"].as_str().expect("a detail")
+            )
+        });
+        errors.collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(wrong("/tenants/acme?x=1"), "x: unknown; there is none here");
+    assert_eq!(
+        wrong("/tenants?a=1&state=gone&limit=0"),
+        "a: unknown; there are: state, limit, cursor; \
+         state: \"gone\" is not right; it must be active, suspended or archived; \
+         limit: \"0\" is not right; it must be a whole number from 1 to 1000"
+    );
+    assert_eq!(
+        wrong("/tenants?limit=1&limit=1"),
+        "limit: given more than once"
+    );
+    for cursor in ["x", "", "dDE", "YTE"] {
+        let text = wrong(&format!(
+            "/audit?limit=1001&cursor={}",
+            if cursor == "YTE" { "!" } else { cursor }
+        ));
+        assert!(
+            text.contains("it must be what an answer has given as next"),
+            "{text}"
+        );
+    }
+    let nowhere = server.ask(&get("/tenants/acme/"));
+    assert_eq!(problem(&nowhere), (404, "not-found".into()));
+    let reply = server.ask(&request("POST", "/tenants"));
+    assert_eq!(problem(&reply), (405, "method-not-allowed".into()));
+    assert_eq!(reply.header("allow"), Some("GET,HEAD"));
+    for (method, target) in [
+        ("POST", "/tenants/acme/suspend?x=1"),
+        ("DELETE", "/tenants/acme?x=1"),
+        ("DELETE", "/tenants/acme/sessions?x=1"),
+    ] {
+        assert_eq!(
+            problem(&server.ask(&request(method, target))).0,
+            400,
+            "{target}"
+        );
+    }
+    let mut exchange = put("acme", UMBRELLA);
+    exchange.target += "?x=1";
+    assert_eq!(problem(&server.ask(&exchange)).0, 400);
+    exchange.method = "PATCH".to_owned();
+    assert_eq!(problem(&server.ask(&exchange)).0, 400);
+}
