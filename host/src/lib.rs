@@ -3,6 +3,7 @@
 pub mod engine;
 mod limits;
 mod logging;
+pub mod metrics;
 mod native;
 pub mod opts;
 mod random;

@@ -171,6 +171,10 @@ impl SessionStore for MemorySessions {
         Answer::Now(Ok(table.lock().owner(id, tenant.key, now, used)))
     }
 
+    fn held(&self) -> Option<u64> {
+        Some(self.len() as u64)
+    }
+
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         let Some(interval) = self.settings.lifetime.sweep_interval() else {
             return Box::pin(std::future::pending());

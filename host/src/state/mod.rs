@@ -7,6 +7,7 @@
 mod clock;
 mod directory;
 mod entry;
+mod flush;
 mod memory;
 mod records;
 mod usage;
@@ -25,13 +26,18 @@ pub use self::{
     clock::{Clock, ManualClock, SystemClock},
     directory::{Directory, Reloaded},
     entry::{Account, Entry, Stage},
+    flush::UsageFlush,
     memory::{MemoryLimiter, MemorySessions},
     records::{
         AuditEvent, AuditQuery, AuditRecord, Author, Change, ChangeError, Expected, FileTenants,
         Record, SessionRecords, StoredSession, TenantQuery, TenantStore,
     },
-    usage::{MemoryUsage, Meters, Step, Usage, UsageQuery, UsageRow, UsageStore},
+    usage::{
+        Collected, MemoryUsage, Meters, Step, Traffic, Usage, UsageQuery, UsageRow, UsageStore,
+    },
 };
+
+use crate::metrics::{Metrics, Probe};
 
 /// Something that will be known; asked for seldom.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -74,6 +80,12 @@ pub trait TenantDirectory: Send + Sync {
 
     /// The body of GET /, made once for each version of the tenants.
     fn tenant_list(&self) -> Answer<'_, Result<Bytes, Unavailable>>;
+
+    /// How many tenants are in each stage, as [`Stage::NAMES`] has them, where that is known
+    /// here.
+    fn stages(&self) -> Option<[u64; 3]> {
+        None
+    }
 }
 
 /// Whose each session is.
@@ -88,6 +100,12 @@ pub trait SessionStore: Send + Sync {
         tenant: &'a Entry,
         id: SessionId,
     ) -> Answer<'a, Result<Owner, Unavailable>>;
+
+    /// Sessions that this process holds, ended ones included that were not swept yet, where
+    /// it holds any.
+    fn held(&self) -> Option<u64> {
+        None
+    }
 
     /// The store's own housekeeping, which runs as long as the server does.
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -106,6 +124,10 @@ impl<T: SessionStore> SessionStore for Arc<T> {
         id: SessionId,
     ) -> Answer<'a, Result<Owner, Unavailable>> {
         T::owner(self, tenant, id)
+    }
+
+    fn held(&self) -> Option<u64> {
+        T::held(self)
     }
 
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -135,6 +157,12 @@ pub struct State {
     pub usage: Arc<dyn UsageStore>,
     /// What tenants used, and is not kept yet.
     pub meters: Meters,
+    /// Tells in which minute something was used.
+    pub clock: Arc<dyn Clock>,
+    /// What has to answer for this server to be ready.
+    pub probes: Vec<Arc<dyn Probe>>,
+    /// What this process counts about itself.
+    pub metrics: Arc<Metrics>,
 }
 
 impl State {
@@ -150,11 +178,14 @@ impl State {
         Self {
             session_records: Arc::clone(&sessions) as _,
             sessions: Box::new(sessions),
-            limiter: Box::new(MemoryLimiter::new(rules, clock)),
+            limiter: Box::new(MemoryLimiter::new(rules, Arc::clone(&clock))),
             records: Arc::new(FileTenants::new(Arc::clone(&directory), file)),
             tenants: Box::new(directory),
             usage: Arc::new(MemoryUsage::default()),
             meters: Meters::default(),
+            clock,
+            probes: Vec::new(),
+            metrics: Arc::default(),
         }
     }
 }
