@@ -1,5 +1,6 @@
 //! The server: the core's rules in sandboxes, behind HTTP.
 
+pub mod admin;
 pub mod engine;
 mod limits;
 mod logging;

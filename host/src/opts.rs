@@ -170,6 +170,20 @@ struct ServeOpts {
     #[arg(long, value_name = "DURATION", env = "TENANTRY_DRAIN", default_value = "10s", value_parser = duration)]
     drain: Duration,
 
+    /// Address and port of the admin API; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TENANTRY_ADMIN", default_value = "127.0.0.1:9001", value_parser = address, requires = "admin_token_file")]
+    admin: SocketAddr,
+
+    /// File with the token of the admin API, 16 characters or more, which other users may
+    /// not read; without it there is no admin API
+    #[arg(long, value_name = "FILE", env = "TENANTRY_ADMIN_TOKEN_FILE")]
+    admin_token_file: Option<PathBuf>,
+
+    /// Tenants, the busiest ones, that have metrics of their own; all others have theirs
+    /// together
+    #[arg(long, value_name = "N", env = "TENANTRY_METRICS_TENANTS", default_value = "20", value_parser = metrics_tenants)]
+    metrics_tenants: usize,
+
     /// Form of the log
     #[arg(
         long,
@@ -222,10 +236,23 @@ pub struct ServeTask {
     pub cors_origins: Vec<Origin>,
     /// How connections and requests are treated.
     pub server: server::Settings,
+    /// The admin API, if there is to be one.
+    pub admin: Option<AdminTask>,
+    /// Tenants that have metrics of their own.
+    pub metrics_tenants: usize,
     /// The log's form.
     pub log: LogForm,
     /// What is logged.
     pub log_filter: Targets,
+}
+
+/// Where the admin API listens, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminTask {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The file that has the token.
+    pub token_file: PathBuf,
 }
 
 /// Reads the command line and the environment.
@@ -318,6 +345,11 @@ impl ServeOpts {
                 idle_timeout: self.idle_timeout,
                 drain: self.drain,
             },
+            admin: self.admin_token_file.map(|token_file| AdminTask {
+                listen: self.admin,
+                token_file,
+            }),
+            metrics_tenants: self.metrics_tenants,
             log: self.log,
             log_filter: self.log_filter,
         }
@@ -338,6 +370,26 @@ fn threads(text: &str) -> Result<usize, String> {
     match at_least_1(text)? {
         threads if threads <= MAX_THREADS => Ok(threads),
         _ => Err(format!("it must be from 1 to {MAX_THREADS}")),
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let addresses = text.to_socket_addrs();
+    let mut addresses =
+        addresses.map_err(|error| format!("{error}; write it as 127.0.0.1:9001"))?;
+    addresses
+        .next()
+        .ok_or_else(|| "it names no address".to_owned())
+}
+
+/// Tenants with metrics of their own, at most: each has nine numbers, and each scrape all of
+/// them.
+const MAX_METRICS_TENANTS: usize = 10_000;
+
+fn metrics_tenants(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(tenants) if tenants <= MAX_METRICS_TENANTS => Ok(tenants),
+        _ => Err(format!("it must be from 0 to {MAX_METRICS_TENANTS}")),
     }
 }
 

@@ -13,8 +13,10 @@ use tenantry_core::registry::{Parsed, Problem, Registry};
 
 use crate::{
     GUEST,
+    admin::{self, Admin, Token, TokenError},
     engine::EngineKind,
     limits, logging,
+    metrics::{self, Metrics},
     opts::ServeTask,
     sandbox::{Component, SandboxLimits},
     server::{self, Cors, Demo, DemoError, Extras, Server},
@@ -62,6 +64,18 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// There is no token for the admin API.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The address of the admin API cannot be listened on.
+    #[error("{address} cannot be listened on for the admin API; --admin names another address")]
+    BindAdmin {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// Something failed while the server ran.
     #[error("the server has stopped")]
     Serve(#[source] io::Error),
@@ -76,8 +90,12 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreadable { .. } | Self::Invalid { .. } | Self::Demo(_) => 2,
-            Self::Sandbox(_) | Self::Bind { .. } | Self::Serve(_) | Self::Output(_) => 1,
+            Self::Unreadable { .. } | Self::Invalid { .. } | Self::Demo(_) | Self::Token(_) => 2,
+            Self::Sandbox(_)
+            | Self::Bind { .. }
+            | Self::BindAdmin { .. }
+            | Self::Serve(_)
+            | Self::Output(_) => 1,
         }
     }
 }
@@ -156,6 +174,11 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     } = task;
     let parsed = read_tenants(&task.tenants)?;
     let extras = extras(&task)?;
+    let token = task
+        .admin
+        .as_ref()
+        .map(|admin| Token::read(&admin.token_file));
+    let token = token.transpose()?;
     let log = logging::start(task.log, task.log_filter);
     let file = task.tenants.display().to_string();
     for warning in &parsed.warnings {
@@ -177,6 +200,11 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     let clock = Arc::new(SystemClock::new());
     let directory = Arc::new(Directory::of(parsed.registry));
     let state = State::in_memory(directory, task.tenants, rules, clock);
+    let state = State {
+        metrics: Arc::new(Metrics::new(task.metrics_tenants)),
+        ..state
+    };
+    let state = Arc::new(state.watched());
 
     let no_address = |source| Error::Bind {
         address: task.listen,
@@ -184,16 +212,41 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     };
     let listener = server::bind(task.listen).map_err(no_address)?;
     let address = listener.local_addr().map_err(no_address)?;
-    let server = Server::new(listener, settings, Arc::new(state), component).with_extras(extras);
+    let admin = match task.admin.zip(token) {
+        Some((task, token)) => Some(bind_admin(task.listen, token, &state)?),
+        None => None,
+    };
+    let server = Server::new(listener, settings, state, component).with_extras(extras);
     signals::stop(server.shutdown()).map_err(Error::Serve)?;
+    let admin = admin.map(|admin| admin.start(server.shutdown()));
+    let admin = admin.transpose().map_err(Error::Serve)?;
     announce(address).map_err(Error::Output)?;
     tracing::info!(%address, tenants, "listening");
-    server.run().map_err(Error::Serve)?;
+    let served = server.run();
+    if let Some(admin) = admin {
+        admin.stop();
+    }
+    served.map_err(Error::Serve)?;
     match log.dropped_lines() {
         0 => tracing::info!("stopped"),
         dropped => tracing::warn!(dropped, "stopped; log lines were dropped, unwritten"),
     }
     Ok(())
+}
+
+/// The admin API, bound and not answering yet.
+fn bind_admin(
+    address: std::net::SocketAddr,
+    token: Token,
+    state: &Arc<State>,
+) -> Result<Admin, Error> {
+    let no_address = |source| Error::BindAdmin { address, source };
+    let listener = server::bind(address).map_err(no_address)?;
+    let address = listener.local_addr().map_err(no_address)?;
+    tracing::info!(target: "tenantry::admin", %address, "listening");
+    let settings = admin::Settings::default();
+    let admin = Admin::new(listener, settings, token, Arc::clone(state));
+    Ok(admin.with_open_routes(metrics::routes(Arc::clone(state))))
 }
 
 /// Memory that a sandbox needs for a body, as a multiple of it: the body, what it says, and

@@ -8,6 +8,7 @@ mod health;
 mod histogram;
 mod process;
 mod requests;
+mod routes;
 mod sandboxes;
 mod stores;
 mod tenants;
@@ -26,6 +27,7 @@ use self::tenants::TopTenants;
 pub use self::{
     export::{CONTENT_TYPE, Exporter},
     health::{Obstacle, Probe, obstacles},
+    routes::routes,
     stores::Operation,
 };
 pub(crate) use self::{

@@ -4,6 +4,7 @@
 //! is counted.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -13,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use tenantry_core::{
     limit::Admission,
-    session::SessionId,
+    session::{SessionId, TenantKey},
     tenancy::{OpenError, Owner, Unavailable},
 };
 
@@ -189,6 +190,10 @@ impl TenantDirectory for Watched<Box<dyn TenantDirectory>, 2> {
         self.operations[0].answer(self.store.find(id))
     }
 
+    fn look_up<'a>(&'a self, id: &'a str) -> Answer<'a, Result<Option<Arc<Entry>>, Unavailable>> {
+        self.operations[0].answer(self.store.look_up(id))
+    }
+
     fn tenant_list(&self) -> Answer<'_, Result<Bytes, Unavailable>> {
         self.operations[1].answer(self.store.tenant_list())
     }
@@ -233,6 +238,13 @@ impl TenantStore for Watched<Arc<dyn TenantStore>, 5> {
 
     fn list(&self, query: TenantQuery) -> Pending<'_, Result<Vec<(u64, Record)>, StoreError>> {
         Box::pin(self.operations[1].time(self.store.list(query)))
+    }
+
+    fn ids<'a>(
+        &'a self,
+        keys: &'a BTreeSet<TenantKey>,
+    ) -> Pending<'a, Result<BTreeMap<TenantKey, String>, StoreError>> {
+        Box::pin(self.operations[1].time(self.store.ids(keys)))
     }
 
     fn change<'a>(

@@ -93,16 +93,22 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// The beginning of a text, in ASCII, as it may be logged.
+pub(crate) fn logged_text(text: &str) -> Cow<'_, str> {
+    in_ascii(head_of(text, MAX_PATH))
+}
+
 /// Tells one request from every other: of this process by its number, of other processes
 /// by the number that the process took at random.
-#[derive(Clone, Copy)]
-struct RequestId {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestId {
     process: u32,
     request: u64,
 }
 
 impl RequestId {
-    fn next() -> Self {
+    /// The id of another request.
+    pub(crate) fn next() -> Self {
         static PROCESS: OnceLock<u32> = OnceLock::new();
         static REQUESTS: AtomicU64 = AtomicU64::new(0);
         Self {

@@ -29,6 +29,7 @@ use http::{request::Parts, uri::PathAndQuery};
 use tenantry_core::contract::Method;
 use tokio::sync::{Semaphore, mpsc};
 
+pub(crate) use self::log::{RequestId, logged_text};
 pub use self::{
     cors::{Cors, Origin, OriginError},
     demo::{Demo, DemoError},

@@ -20,7 +20,8 @@ enum Phase {
 }
 
 impl Shutdown {
-    pub(super) fn new() -> Self {
+    /// Stops nothing yet.
+    pub(crate) fn new() -> Self {
         Self {
             phase: Arc::new(watch::Sender::new(Phase::Running)),
         }
@@ -52,7 +53,7 @@ impl Shutdown {
     }
 
     /// Waits until the server is to stop at once.
-    pub(super) async fn stopped(&self) {
+    pub(crate) async fn stopped(&self) {
         self.reached(Phase::Stopped).await;
     }
 

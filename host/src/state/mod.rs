@@ -78,6 +78,12 @@ pub trait TenantDirectory: Send + Sync {
     /// The tenant with that id.
     fn find<'a>(&'a self, id: &'a str) -> Answer<'a, Result<Option<Arc<Entry>>, Unavailable>>;
 
+    /// The tenant with that id, archived or not: for whoever runs the service. A directory
+    /// that does not know archived tenants finds the others.
+    fn look_up<'a>(&'a self, id: &'a str) -> Answer<'a, Result<Option<Arc<Entry>>, Unavailable>> {
+        self.find(id)
+    }
+
     /// The body of GET /, made once for each version of the tenants.
     fn tenant_list(&self) -> Answer<'_, Result<Bytes, Unavailable>>;
 

@@ -3,7 +3,11 @@
 //! Requests never come here. They find tenants in the [`Directory`](super::Directory),
 //! which whoever keeps the records brings up to date.
 
-use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use tenantry_core::{
@@ -163,6 +167,30 @@ pub trait TenantStore: Send + Sync {
 
     /// Tenants, each with its place.
     fn list(&self, query: TenantQuery) -> Pending<'_, Result<Vec<(u64, Record)>, StoreError>>;
+
+    /// The ids of the tenants with these keys; one that is not kept any more has none.
+    fn ids<'a>(
+        &'a self,
+        keys: &'a BTreeSet<TenantKey>,
+    ) -> Pending<'a, Result<BTreeMap<TenantKey, String>, StoreError>> {
+        Box::pin(async move {
+            let mut ids = BTreeMap::new();
+            let mut query = TenantQuery {
+                stage: None,
+                after: None,
+                max: 1000,
+            };
+            while ids.len() < keys.len() {
+                let page = self.list(query).await?;
+                let Some((last, _)) = page.last() else { break };
+                query.after = Some(*last);
+                let wanted = page.into_iter().map(|(_, record)| record);
+                let wanted = wanted.filter(|record| keys.contains(&record.key));
+                ids.extend(wanted.map(|record| (record.key, record.id)));
+            }
+            Ok(ids)
+        })
+    }
 
     /// Changes a tenant and writes that down, both or neither. Returns what it is now; none
     /// where it was purged.

@@ -1,0 +1,137 @@
+//! The admin listener: tenants, sessions, usage and the audit, for whoever runs the service.
+//!
+//! It has an address, a thread and a runtime of its own, so that nothing that is asked here
+//! is in the way of the service's requests. Every route needs the admin token, but for those
+//! of [`Admin::with_open_routes`]. Errors are problem details (RFC 9457).
+
+mod audit;
+mod auth;
+mod body;
+mod condition;
+mod listener;
+mod log;
+mod openapi;
+mod problem;
+mod query;
+mod row;
+mod sessions;
+mod tenants;
+mod text;
+mod usage;
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    middleware::from_fn_with_state,
+    routing::{MethodRouter, delete, get, post},
+};
+
+use self::problem::Problem;
+pub use self::{
+    auth::{Token, TokenError},
+    listener::Running,
+};
+use crate::state::State;
+
+/// How the admin listener treats connections and requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Open connections; further ones wait to be accepted. Default is 128.
+    pub max_connections: usize,
+    /// For a request's line and headers, and between requests. Default is 30 s.
+    pub head_timeout: Duration,
+    /// For an answer to be ready, from the end of a request's headers. Default is 30 s.
+    pub request_timeout: Duration,
+    /// For a client to take any part of an answer. Default is 30 s.
+    pub write_timeout: Duration,
+    /// For open requests to end once the listener stops. Default is 5 s.
+    pub drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_connections: 128,
+            head_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A bound admin listener that does not answer yet.
+pub struct Admin {
+    listener: TcpListener,
+    settings: Settings,
+    token: Token,
+    state: Arc<State>,
+    open: Router,
+}
+
+impl Admin {
+    /// An admin API for this state, on a bound listener, for whoever has the token.
+    #[must_use]
+    pub fn new(listener: TcpListener, settings: Settings, token: Token, state: Arc<State>) -> Self {
+        Self {
+            listener,
+            settings,
+            token,
+            state,
+            open: Router::new(),
+        }
+    }
+
+    /// Adds routes that need no token. They are answered, timed and logged as the others.
+    #[must_use]
+    pub fn with_open_routes(mut self, routes: Router) -> Self {
+        self.open = self.open.merge(routes);
+        self
+    }
+
+    /// Everything that is answered.
+    fn app(settings: Settings, token: Token, state: Arc<State>, open: Router) -> Router {
+        let mut guarded = Router::new();
+        for (path, methods) in routes() {
+            guarded = guarded.route(path, methods);
+        }
+        // What is not there is for those who may know it, too.
+        let guarded = guarded
+            .fallback(async || Problem::no_such_path())
+            .layer(from_fn_with_state(Arc::new(token), auth::check))
+            .with_state(state);
+        open.merge(guarded)
+            .layer(from_fn_with_state(settings, log::answer))
+    }
+}
+
+/// The paths of this API that need the token, as `openapi.json` writes them.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    routes().into_iter().map(|(path, _)| path)
+}
+
+fn routes() -> [(&'static str, MethodRouter<Arc<State>>); 11] {
+    [
+        ("/tenants", get(tenants::list)),
+        (
+            "/tenants/{id}",
+            get(tenants::get)
+                .put(tenants::put)
+                .patch(tenants::patch)
+                .delete(tenants::purge),
+        ),
+        ("/tenants/{id}/suspend", post(tenants::suspend)),
+        ("/tenants/{id}/resume", post(tenants::resume)),
+        ("/tenants/{id}/archive", post(tenants::archive)),
+        (
+            "/tenants/{id}/sessions",
+            get(sessions::list).delete(sessions::revoke_all),
+        ),
+        ("/tenants/{id}/sessions/{session}", delete(sessions::revoke)),
+        ("/tenants/{id}/usage", get(usage::of_tenant)),
+        ("/usage", get(usage::of_all)),
+        ("/audit", get(audit::list)),
+        ("/openapi.json", get(openapi::get)),
+    ]
+}

@@ -1,0 +1,419 @@
+//! What tenants used, in JSON by the page and in CSV as a whole.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    body::Body,
+    extract::{Path, State as From},
+    response::Response,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http_body_util::channel::{Channel, Sender};
+use serde::Serialize;
+use tenantry_core::session::TenantKey;
+
+use super::{
+    query::{Query, cursor, cut},
+    tenants::{Answer, find, json},
+    text::{parse_rfc3339, rfc3339_ms},
+};
+use crate::state::{State, Step, StoreError, Usage, UsageQuery, UsageRow};
+
+/// Where nothing is said, the usage of the last day is told.
+const DEFAULT_MINUTES: u64 = 24 * 60;
+
+/// Rows that are asked for at a time where all are wanted.
+const CSV_ROWS: usize = 1000;
+
+/// Pieces of CSV that wait for a client to take them.
+const CSV_PIECES: usize = 2;
+
+/// What one tenant used in one span, as it is told.
+#[derive(Serialize)]
+struct Told<'a> {
+    start: String,
+    /// None where the tenant is not known any more.
+    tenant: Option<&'a str>,
+    chats: u64,
+    refused: u64,
+    sessions: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    busy_ns: u64,
+}
+
+impl<'a> Told<'a> {
+    fn of(row: &UsageRow, ids: &'a BTreeMap<TenantKey, String>) -> Self {
+        let Usage {
+            chats,
+            refused,
+            sessions,
+            bytes_in,
+            bytes_out,
+            busy_ns,
+        } = row.usage;
+        Self {
+            start: minute(row.minute),
+            tenant: ids.get(&row.tenant).map(String::as_str),
+            chats,
+            refused,
+            sessions,
+            bytes_in,
+            bytes_out,
+            busy_ns,
+        }
+    }
+}
+
+/// A page of usage, by span and tenant.
+#[derive(Serialize)]
+struct Page<'a> {
+    step: &'static str,
+    from: String,
+    to: String,
+    usage: Vec<Told<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+fn minute(minute: u64) -> String {
+    // The first one is a time like any other, but 0 ms is one that nobody knows.
+    let first = || "1970-01-01T00:00:00Z".to_owned();
+    rfc3339_ms(minute.saturating_mul(60_000)).unwrap_or_else(first)
+}
+
+fn step_name(step: Step) -> &'static str {
+    let mut names = Step::NAMES.iter();
+    names
+        .find_map(|(name, known)| (*known == step).then_some(*name))
+        .unwrap_or_default()
+}
+
+/// A form in which usage is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Csv,
+}
+
+impl Form {
+    /// The first of the two that a client names.
+    fn accepted(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(header::ACCEPT).iter();
+        let values = values.filter_map(|value| value.to_str().ok());
+        let mut types = values
+            .flat_map(|value| value.split(','))
+            .filter_map(|range| range.split(';').next())
+            .map(str::trim);
+        let found = types.find(|name| {
+            name.eq_ignore_ascii_case("text/csv") || name.eq_ignore_ascii_case("application/json")
+        });
+        match found {
+            Some(name) if name.eq_ignore_ascii_case("text/csv") => Self::Csv,
+            _ => Self::Json,
+        }
+    }
+}
+
+/// The place of a row, and the question that it answers.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    from: u64,
+    to: u64,
+    step: Step,
+    after: (u64, TenantKey),
+}
+
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let mut number = || parts.next()?.parse::<u64>().ok();
+        let (from, to, minutes) = (number()?, number()?, number()?);
+        let after = (number()?, TenantKey::try_from(number()?).ok()?);
+        let mut steps = Step::NAMES.iter().map(|(_, step)| *step);
+        let step = steps.find(|step| step.minutes() == minutes)?;
+        Some(Self {
+            from,
+            to,
+            step,
+            after,
+        })
+    }
+
+    fn cursor(self) -> String {
+        let Self {
+            from,
+            to,
+            step,
+            after: (minute, tenant),
+        } = self;
+        let minutes = step.minutes();
+        cursor('u', format!("{from} {to} {minutes} {minute} {tenant}"))
+    }
+}
+
+/// Reads what is asked for, but for whose usage.
+fn read(uri: &Uri, headers: &HeaderMap, now: u64) -> Result<(UsageQuery, Form), super::Problem> {
+    let known = ["from", "to", "step", "format", "limit", "cursor"];
+    let mut query = Query::of(uri, &known);
+    let right = "a time such as 2026-01-31T12:00:00Z";
+    let from = query.read("from", right, parse_rfc3339);
+    let to = query.read("to", right, parse_rfc3339);
+    let step = query.read("step", "minute, hour or day", |text| {
+        let mut names = Step::NAMES.iter();
+        names.find_map(|(name, step)| (*name == text).then_some(*step))
+    });
+    let form = query.read("format", "json or csv", |text| match text {
+        "json" => Some(Form::Json),
+        "csv" => Some(Form::Csv),
+        _ => None,
+    });
+    let form = form.unwrap_or_else(|| Form::accepted(headers));
+    let place = query.cursor('u', Place::parse);
+    let max = query.limit();
+    if form == Form::Csv {
+        for name in ["limit", "cursor"] {
+            if query.text(name).is_some() {
+                query.wrong(name, "CSV has no pages: all of it is sent at once");
+            }
+        }
+    }
+    if place.is_some() {
+        for name in ["from", "to", "step"] {
+            if query.text(name).is_some() {
+                query.wrong(name, "the cursor says this already; leave it out");
+            }
+        }
+    }
+    let asked = match place {
+        Some(place) => UsageQuery {
+            tenant: None,
+            from: place.from,
+            to: place.to,
+            step: place.step,
+            after: Some(place.after),
+            max,
+        },
+        None => {
+            let step = step.unwrap_or(Step::Hour);
+            // Spans are told whole.
+            let minutes = step.minutes();
+            let to = to.unwrap_or(now).div_ceil(60).next_multiple_of(minutes);
+            let from = from.map_or(to.saturating_sub(DEFAULT_MINUTES), |from| from / 60);
+            UsageQuery {
+                tenant: None,
+                from: from - from % minutes,
+                to,
+                step,
+                after: None,
+                max,
+            }
+        }
+    };
+    if asked.from > asked.to {
+        query.wrong(
+            "from",
+            "it must be before to, which is now where it is left out",
+        );
+    }
+    query.finish()?;
+    Ok((asked, form))
+}
+
+pub(super) async fn of_all(From(state): From<Arc<State>>, uri: Uri, headers: HeaderMap) -> Answer {
+    let (query, form) = read(&uri, &headers, now())?;
+    answer(state, query, form).await
+}
+
+pub(super) async fn of_tenant(
+    From(state): From<Arc<State>>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answer {
+    let (mut query, form) = read(&uri, &headers, now())?;
+    query.tenant = Some(find(&state, &id).await?.key);
+    answer(state, query, form).await
+}
+
+/// Seconds of Unix time.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
+}
+
+async fn answer(state: Arc<State>, query: UsageQuery, form: Form) -> Answer {
+    match form {
+        Form::Json => page(&state, query).await,
+        Form::Csv => csv(state, query).await,
+    }
+}
+
+/// Rows, and the ids of their tenants.
+type Rows = (Vec<UsageRow>, BTreeMap<TenantKey, String>);
+
+async fn rows(state: &State, query: UsageQuery) -> Result<Rows, StoreError> {
+    let rows = state.usage.query(query).await?;
+    let keys: BTreeSet<_> = rows.iter().map(|row| row.tenant).collect();
+    let ids = state.records.ids(&keys).await?;
+    Ok((rows, ids))
+}
+
+async fn page(state: &State, query: UsageQuery) -> Answer {
+    let limit = query.max;
+    let max = limit + 1;
+    let (mut rows, ids) = rows(state, UsageQuery { max, ..query }).await?;
+    let next = cut(&mut rows, limit, |row| {
+        let after = (row.minute, row.tenant);
+        let UsageQuery { from, to, step, .. } = query;
+        let place = Place {
+            from,
+            to,
+            step,
+            after,
+        };
+        place.cursor()
+    });
+    let page = Page {
+        step: step_name(query.step),
+        from: minute(query.from),
+        to: minute(query.to),
+        usage: rows.iter().map(|row| Told::of(row, &ids)).collect(),
+        next,
+    };
+    Ok(json(StatusCode::OK, &page))
+}
+
+/// All pages, one after the other. The first one is there before the answer begins: where
+/// there is none, that can still be said.
+async fn csv(state: Arc<State>, query: UsageQuery) -> Answer {
+    let query = UsageQuery {
+        max: CSV_ROWS,
+        ..query
+    };
+    let first = rows(&state, query).await?;
+    let (sender, body) = Channel::<Bytes, StoreError>::new(CSV_PIECES);
+    tokio::spawn(send(state, query, first, sender));
+    let mut response = Response::new(Body::new(body));
+    let content_type = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    let name = HeaderValue::from_static(r#"attachment; filename="usage.csv""#);
+    headers.insert(header::CONTENT_DISPOSITION, name);
+    Ok(response)
+}
+
+/// Sends page after page, for as long as the client takes them. Where the store fails on
+/// the way, the answer breaks off: a part of it must not look like all of it.
+async fn send(
+    state: Arc<State>,
+    mut query: UsageQuery,
+    (mut page, mut ids): Rows,
+    mut sender: Sender<Bytes, StoreError>,
+) {
+    let mut piece = Usage::NAMES
+        .iter()
+        .fold("start,tenant".to_owned(), |line, name| line + "," + name);
+    piece.push('\n');
+    loop {
+        for row in &page {
+            piece += &line(row, &ids);
+        }
+        if sender
+            .send_data(Bytes::from(std::mem::take(&mut piece)))
+            .await
+            .is_err()
+        {
+            return;
+        }
+        let Some(last) = page.last().filter(|_| page.len() == query.max) else {
+            return;
+        };
+        query.after = Some((last.minute, last.tenant));
+        match rows(&state, query).await {
+            Ok(next) => (page, ids) = next,
+            Err(error) => {
+                tracing::error!(target: "tenantry::admin", %error, "an export broke off");
+                sender.abort(error);
+                return;
+            }
+        }
+    }
+}
+
+/// A row as a line of CSV.
+fn line(row: &UsageRow, ids: &BTreeMap<TenantKey, String>) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let start = minute(row.minute);
+    let tenant = ids.get(&row.tenant).map_or("", String::as_str);
+    let numbers = row.usage.numbers().map(|number| number.to_string());
+    let fields = [&*start, tenant].into_iter();
+    let fields = fields.chain(numbers.iter().map(String::as_str));
+    // Writing to memory does not fail.
+    let _ = writer.write_record(fields);
+    let line = writer.into_inner().unwrap_or_default();
+    String::from_utf8(line).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_whole() {
+        let read = |text: &str| {
+            let uri = text.parse().expect("an address");
+            let asked = read(&uri, &HeaderMap::new(), 7_200_061);
+            asked.map(|(query, _)| (query.from, query.to)).ok()
+        };
+        assert_eq!(read("/?step=minute"), Some((120_002 - 1440, 120_002)));
+        assert_eq!(read("/"), Some((120_060 - 1440, 120_060)));
+        assert_eq!(
+            read("/?step=hour&from=1970-01-01T01:59:59Z&to=1970-01-01T02:00:01Z"),
+            Some((60, 180))
+        );
+        assert_eq!(
+            read("/?step=day&from=1970-01-01T01:59:59Z&to=1970-01-02T00:00:00Z"),
+            Some((0, 1440))
+        );
+        assert_eq!(read("/?from=1990-01-01T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn a_client_gets_the_form_that_it_names_first() {
+        let form = |accept| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            Form::accepted(&headers)
+        };
+        assert_eq!(form("*/*"), Form::Json);
+        assert_eq!(form("text/csv"), Form::Csv);
+        assert_eq!(
+            form("text/html, Text/CSV;q=0.9, application/json"),
+            Form::Csv
+        );
+        assert_eq!(form("application/json, text/csv"), Form::Json);
+    }
+
+    #[test]
+    fn ids_are_quoted_where_csv_wants_it() {
+        let ids = BTreeMap::from([(1, "a,\"b\"\n".to_owned())]);
+        let row = |tenant| UsageRow {
+            tenant,
+            minute: 0,
+            usage: Usage::from_numbers([1, 2, 3, 4, 5, 6]),
+        };
+        let start = "1970-01-01T00:00:00Z";
+        let quoted = "\"a,\"\"b\"\"\n\"";
+        assert_eq!(
+            line(&row(1), &ids),
+            format!("{start},{quoted},1,2,3,4,5,6\n")
+        );
+        assert_eq!(line(&row(2), &ids), format!("{start},,1,2,3,4,5,6\n"));
+    }
+}
