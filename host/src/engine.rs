@@ -65,6 +65,12 @@ impl Engine {
         Self { state, sandboxes }
     }
 
+    /// The state that requests are answered from.
+    #[must_use]
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
     /// Answers a request.
     pub async fn answer(&self, request: &Request<'_>) -> Answered {
         self.answer_for(request, |_| ()).await
@@ -74,7 +80,7 @@ impl Engine {
     pub async fn answer_for(
         &self,
         request: &Request<'_>,
-        whose: impl FnOnce(Option<&Entry>),
+        whose: impl FnOnce(Option<&Arc<Entry>>),
     ) -> Answered {
         let call = Call::read(request);
         let tenant = match call.scope() {
@@ -84,7 +90,7 @@ impl Engine {
             },
             None => None,
         };
-        whose(tenant.as_deref());
+        whose(tenant.as_ref());
         let answer = match &self.sandboxes {
             Some(sandboxes) => sandboxes.answer(request, &call, tenant.as_ref()).await,
             None => Ok(native::answer(&call, tenant.as_deref(), &self.state).await),

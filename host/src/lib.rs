@@ -6,6 +6,7 @@ pub mod commands;
 pub mod engine;
 mod limits;
 mod logging;
+pub mod metrics;
 mod native;
 pub mod opts;
 mod random;

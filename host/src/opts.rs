@@ -235,6 +235,11 @@ struct ServeOpts {
     #[arg(long, value_name = "FILE", env = "TENANTRY_ADMIN_TOKEN_FILE")]
     admin_token_file: Option<PathBuf>,
 
+    /// Tenants, the busiest ones, that have metrics of their own; all others have theirs
+    /// together
+    #[arg(long, value_name = "N", env = "TENANTRY_METRICS_TENANTS", default_value = "20", value_parser = metrics_tenants)]
+    metrics_tenants: usize,
+
     /// Form of the log
     #[arg(
         long,
@@ -332,6 +337,8 @@ pub struct ServeTask {
     pub server: server::Settings,
     /// The admin API, if there is to be one.
     pub admin: Option<AdminTask>,
+    /// Tenants that have metrics of their own.
+    pub metrics_tenants: usize,
     /// The log's form.
     pub log: LogForm,
     /// What is logged.
@@ -462,6 +469,7 @@ impl ServeOpts {
                 listen: self.admin,
                 token_file,
             }),
+            metrics_tenants: self.metrics_tenants,
             log: self.log,
             log_filter: self.log_filter,
         }
@@ -503,6 +511,17 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     addresses
         .next()
         .ok_or_else(|| "it names no address".to_owned())
+}
+
+/// Tenants with metrics of their own, at most: each has nine numbers, and each scrape all of
+/// them.
+const MAX_METRICS_TENANTS: usize = 10_000;
+
+fn metrics_tenants(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(tenants) if tenants <= MAX_METRICS_TENANTS => Ok(tenants),
+        _ => Err(format!("it must be from 0 to {MAX_METRICS_TENANTS}")),
+    }
 }
 
 fn max_sessions(text: &str) -> Result<u32, String> {

@@ -11,6 +11,7 @@ use crate::{
     admin::{self, Admin, Token, TokenError},
     engine::EngineKind,
     limits, logging,
+    metrics::{self, Metrics},
     opts::{ServeTask, StateKind},
     reload,
     sandbox::{Component, SandboxLimits},
@@ -162,7 +163,11 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
             (directory, state)
         }
     };
-    let state = Arc::new(state);
+    let state = State {
+        metrics: Arc::new(Metrics::new(task.metrics_tenants)),
+        ..state
+    };
+    let state = Arc::new(state.watched());
     let tenants = directory.len();
 
     let no_address = |source| Error::Bind {
@@ -236,7 +241,8 @@ fn bind_admin(
     let address = listener.local_addr().map_err(no_address)?;
     tracing::info!(target: "tenantry::admin", %address, "listening");
     let settings = admin::Settings::default();
-    Ok(Admin::new(listener, settings, token, Arc::clone(state)))
+    let admin = Admin::new(listener, settings, token, Arc::clone(state));
+    Ok(admin.with_open_routes(metrics::routes(Arc::clone(state))))
 }
 
 /// Memory that a sandbox needs for a body, as a multiple of it: the body, what it says, and

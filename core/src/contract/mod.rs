@@ -19,7 +19,7 @@ mod route;
 use alloc::string::String;
 
 pub use response::{Allow, Body, ContentType, Response, tenant_list};
-pub use route::percent_decoded;
+pub use route::{known_path, percent_decoded};
 
 use self::{
     body::{Fields, Refusal},

@@ -56,9 +56,7 @@ pub(super) fn route(method: Method, target: &str) -> Route {
     let endpoint = match endpoint(target.as_bytes()) {
         Some(endpoint) => endpoint,
         None => {
-            let target = target.split('#').next().unwrap_or_default();
-            let (path, query) = target.split_once('?').unwrap_or((target, ""));
-            let path = percent_decoded(path);
+            let (path, query) = path_and_query(target);
             match endpoint(&path) {
                 Some(endpoint) => endpoint,
                 None => {
@@ -83,10 +81,29 @@ pub(super) fn route(method: Method, target: &str) -> Route {
     }
 }
 
+/// The path of the contract that a target leads to, as the contract writes it; none where
+/// nothing stands there, or only a redirect.
+#[must_use]
+pub fn known_path(target: &str) -> Option<&'static str> {
+    let (path, _) = known(target.as_bytes()).or_else(|| known(&path_and_query(target).0))?;
+    Some(path)
+}
+
 fn endpoint(path: &[u8]) -> Option<Endpoint> {
-    let mut paths = PATHS.iter();
-    let (_, endpoint) = paths.find(|(known, _)| known.as_bytes() == path)?;
+    let (_, endpoint) = known(path)?;
     Some(*endpoint)
+}
+
+fn known(path: &[u8]) -> Option<&'static (&'static str, Endpoint)> {
+    let mut paths = PATHS.iter();
+    paths.find(|(known, _)| known.as_bytes() == path)
+}
+
+/// The path of a target as it is compared, and its query.
+fn path_and_query(target: &str) -> (Cow<'_, [u8]>, &str) {
+    let target = target.split('#').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    (percent_decoded(path), query)
 }
 
 /// A path with slashes behind a known one is sent there, whatever the method.

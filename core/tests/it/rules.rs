@@ -217,6 +217,23 @@ fn a_body_is_wanted_only_where_it_matters() {
 }
 
 #[test]
+fn a_target_leads_to_the_path_that_answers_it() {
+    for (target, path) in [
+        ("/chat", Some("/chat")),
+        ("/%63hat?a=b#c", Some("/chat")),
+        ("/docs/oauth2-redirect", Some("/docs/oauth2-redirect")),
+        ("/?", Some("/")),
+        ("/chat/", None),
+        ("/CHAT", None),
+        ("/session%0A", None),
+        ("", None),
+        ("*", None),
+    ] {
+        assert_eq!(contract::known_path(target), path, "{target}");
+    }
+}
+
+#[test]
 fn a_redirect_goes_to_a_known_path_and_keeps_the_query() {
     for (target, location) in [
         ("/session/", Some("/session")),

@@ -14,7 +14,10 @@ use super::{
     call::{Fault, Sandbox},
     max_busy,
 };
-use crate::state::{Entry, State};
+use crate::{
+    metrics::{End, PoolCounts},
+    state::{Entry, State},
+};
 
 /// The sandboxes of one worker thread: bounded in number, kept by scope, the one that was
 /// idle for longest given up first.
@@ -27,6 +30,7 @@ pub struct Sandboxes {
     /// One permit for each sandbox that is, or may be, busy.
     busy: Semaphore,
     idle: RefCell<Idle>,
+    counts: Arc<PoolCounts>,
 }
 
 impl Sandboxes {
@@ -35,6 +39,7 @@ impl Sandboxes {
     pub fn new(component: Arc<Component>, state: Arc<State>, max: usize) -> Self {
         Self {
             max,
+            counts: state.metrics.add_pool(),
             busy: Semaphore::new(max_busy(max)),
             idle: RefCell::new(Idle {
                 by_scope: LruCache::unbounded(),
@@ -61,41 +66,84 @@ impl Sandboxes {
         let _busy = self.busy.acquire().await;
         let mut sandbox = match self.take(tenant) {
             Some(sandbox) => sandbox,
-            None => {
-                let state = Arc::clone(&self.state);
-                Sandbox::make(&self.component, tenant.cloned(), state).await?
-            }
+            None => self.make(tenant).await?,
         };
         // Where the request is given up while this waits, the sandbox goes with it.
+        let mut fate = Fate {
+            counts: &self.counts,
+            end: Some(End::Abandoned),
+        };
         let limits = &self.component.limits;
-        let response = sandbox.call(request, call, limits.max_reply).await?;
-        if limits.isolation == Isolation::Tenant && sandbox.is_fit() {
-            self.idle.borrow_mut().put(key(tenant), sandbox);
+        let response = sandbox.call(request, call, limits.max_reply).await;
+        fate.end = match &response {
+            Err(_) => Some(End::Failed),
+            Ok(_) if limits.isolation == Isolation::Request => Some(End::Used),
+            Ok(_) if !sandbox.is_fit() => Some(End::Grown),
+            Ok(_) => None,
+        };
+        if fate.end.is_none() {
+            let mut idle = self.idle.borrow_mut();
+            idle.put(key(tenant), sandbox);
+            self.counts.set_idle(idle.count);
         }
-        Ok(response)
+        response.inspect_err(|fault| self.counts.failed(fault))
+    }
+
+    async fn make(&self, tenant: Option<&Arc<Entry>>) -> Result<Sandbox, Fault> {
+        let state = Arc::clone(&self.state);
+        let made = Sandbox::make(&self.component, tenant.cloned(), state).await;
+        match &made {
+            Ok(_) => self.counts.made(),
+            Err(fault) => self.counts.failed(fault),
+        }
+        made
     }
 
     /// An idle sandbox of this scope. Where there is none, makes sure that there is room
     /// for a new one.
     fn take(&self, tenant: Option<&Arc<Entry>>) -> Option<Sandbox> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(sandbox) = idle.take(key(tenant)) {
+        let mut found = None;
+        while found.is_none()
+            && let Some(sandbox) = idle.take(key(tenant))
+        {
             // A row that has changed since is another scope.
             if sandbox.is_of(tenant) {
-                return Some(sandbox);
+                found = Some(sandbox);
+            } else {
+                self.counts.ended(End::Changed);
             }
         }
-        let busy = max_busy(self.max) - self.busy.available_permits();
-        while idle.count > 0 && idle.count + busy > self.max {
-            idle.drop_oldest();
+        if found.is_none() {
+            let busy = max_busy(self.max) - self.busy.available_permits();
+            while idle.count > 0 && idle.count + busy > self.max {
+                idle.drop_oldest();
+                self.counts.ended(End::Evicted);
+            }
         }
-        None
+        self.counts.set_idle(idle.count);
+        found
     }
 
     /// Idle sandboxes.
     #[must_use]
     pub fn idle(&self) -> usize {
         self.idle.borrow().count
+    }
+}
+
+/// What becomes of a sandbox that a request has; counted when the request is over.
+struct Fate<'a> {
+    counts: &'a PoolCounts,
+    /// Why it is not kept; none where it is.
+    end: Option<End>,
+}
+
+impl Drop for Fate<'_> {
+    fn drop(&mut self) {
+        if let Some(end) = self.end {
+            self.counts.ended(end);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     Shared, activity::Activities, aside::Aside, connection, listener::BACKLOG, service::Service,
     turns::Turns,
 };
-use crate::engine::Engine;
+use crate::{engine::Engine, metrics::Gauge};
 
 /// After an error of accept, such as no more file descriptors, which would only come again
 /// if it were tried at once.
@@ -122,9 +122,10 @@ impl Worker<'_> {
         let (service, turns) = (Rc::clone(&self.service), Rc::clone(&self.turns));
         let activity = self.activities.add();
         let settings = self.shared.settings;
+        let open = Gauge::hold(&self.shared.metrics, |metrics| &metrics.connections);
         self.connections.spawn_local(async move {
             connection::serve(socket, activity, &turns, &settings, &service).await;
-            drop(permit);
+            drop((permit, open));
         });
     }
 }

@@ -5,7 +5,13 @@
 //! even a guest can be interrupted. So each worker has a thread beside it for that, with
 //! sandboxes of its own, which the system lets run when the worker has nothing to do.
 
-use std::{io, rc::Rc};
+use std::{
+    cell::{Cell, OnceCell},
+    io,
+    rc::Rc,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -18,8 +24,15 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::service::{Reply, body_of};
-use crate::engine::Engine;
+use super::{
+    service::{Reply, body_of},
+    tally::{nanos, timed},
+};
+use crate::{
+    engine::Engine,
+    metrics::{Gauge, Held, Metrics},
+    state::{Entry, State, Usage},
+};
 
 /// Bytes of a body that is large. Handing a smaller one to another thread would cost more
 /// than it takes.
@@ -31,20 +44,26 @@ pub(super) struct Job {
     pub(super) target: String,
     pub(super) content_type: Option<HeaderValue>,
     pub(super) body: Bytes,
+    /// Is told whose it is, as soon as that is known.
+    pub(super) whose: Arc<OnceLock<Arc<Entry>>>,
 }
+
+/// A job, who waits for it, and that it is waiting.
+type Waiting = (Job, oneshot::Sender<Reply>, Held);
 
 /// The thread beside a worker, as the worker sees it.
 pub(super) struct Aside {
-    jobs: mpsc::UnboundedSender<(Job, oneshot::Sender<Reply>)>,
+    jobs: mpsc::UnboundedSender<Waiting>,
+    metrics: Arc<Metrics>,
 }
 
 /// What that thread has to do.
-pub(super) struct Jobs(mpsc::UnboundedReceiver<(Job, oneshot::Sender<Reply>)>);
+pub(super) struct Jobs(mpsc::UnboundedReceiver<Waiting>);
 
 /// Both ends. There are never more jobs than connections.
-pub(super) fn channel() -> (Aside, Jobs) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    (Aside { jobs: sender }, Jobs(receiver))
+pub(super) fn channel(metrics: Arc<Metrics>) -> (Aside, Jobs) {
+    let (jobs, receiver) = mpsc::unbounded_channel();
+    (Aside { jobs, metrics }, Jobs(receiver))
 }
 
 impl Aside {
@@ -54,7 +73,9 @@ impl Aside {
     /// The thread has ended.
     pub(super) async fn ask(&self, job: Job) -> Result<Reply, Unavailable> {
         let (sender, answer) = oneshot::channel();
-        self.jobs.send((job, sender)).map_err(|_| Unavailable)?;
+        let waiting = Gauge::hold(&self.metrics, |metrics| &metrics.large_waiting);
+        let sent = self.jobs.send((job, sender, waiting));
+        sent.map_err(|_| Unavailable)?;
         answer.await.map_err(|_| Unavailable)
     }
 }
@@ -67,27 +88,68 @@ pub(super) fn work(mut jobs: Jobs, engine: Engine) -> io::Result<()> {
         .build_local(LocalOptions::default())?;
     let engine = Rc::new(engine);
     runtime.block_on(async {
-        while let Some((job, mut sender)) = jobs.0.recv().await {
+        while let Some((job, mut sender, waiting)) = jobs.0.recv().await {
             let engine = Rc::clone(&engine);
             tokio::task::spawn_local(async move {
+                drop(waiting);
+                let work = Work::new(engine.state());
                 let request = Request {
                     method: job.method,
                     target: &job.target,
                     content_type: job.content_type.as_ref().map(HeaderValue::as_bytes),
                     body: Payload::from(&*job.body),
                 };
-                let answer = async { body_of(&engine, engine.answer(&request).await).await };
+                let is_of = |tenant: Option<&Arc<Entry>>| {
+                    if let Some(tenant) = tenant {
+                        // It is said once.
+                        let _ = job.whose.set(Arc::clone(tenant));
+                        let _ = work.tenant.set(Arc::clone(tenant));
+                    }
+                };
+                let answer =
+                    async { body_of(&engine, engine.answer_for(&request, is_of).await).await };
                 let reply = tokio::select! {
-                    reply = answer => reply,
+                    reply = timed(&work.busy, answer) => reply,
                     // Nobody waits for it any more.
                     () = sender.closed() => return,
                 };
+                // It is counted before anybody can have seen the answer.
+                drop(work);
                 // Where the client has gone by now, nobody misses it.
                 let _ = sender.send(reply);
             });
         }
     });
     Ok(())
+}
+
+/// The work of this thread's engine for one request; counted when that ends, however it ends.
+struct Work<'a> {
+    state: &'a State,
+    tenant: OnceCell<Arc<Entry>>,
+    busy: Cell<Duration>,
+}
+
+impl<'a> Work<'a> {
+    fn new(state: &'a State) -> Self {
+        Self {
+            state,
+            tenant: OnceCell::new(),
+            busy: Cell::default(),
+        }
+    }
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        if let Some(tenant) = self.tenant.get() {
+            let usage = Usage {
+                busy_ns: nanos(self.busy.get()),
+                ..Usage::default()
+            };
+            self.state.meters.add(tenant, usage);
+        }
+    }
 }
 
 /// Has the system run the calling thread when no other one wants to. A merely nice one is let

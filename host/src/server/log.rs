@@ -3,15 +3,15 @@
 use std::{
     borrow::Cow,
     sync::{
-        Arc, OnceLock,
+        OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use http::StatusCode;
-use tokio::time::Instant;
 
-use crate::{engine::Answered, state};
+use crate::sandbox::Fault;
 
 /// Bytes of a method and of a path that are logged. Lines wait in memory until they are
 /// written, and either may be as long as the head of a request.
@@ -22,34 +22,22 @@ const MAX_PATH: usize = 512;
 pub(super) struct Entry<'a> {
     method: &'a str,
     path: Cow<'a, str>,
-    start: Instant,
     id: RequestId,
-    tenant: Option<Arc<state::Entry>>,
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn new(method: &'a http::Method, path: &'a str, start: Instant) -> Self {
+    pub(super) fn new(method: &'a http::Method, path: &'a str) -> Self {
         Self {
             method: head_of(method.as_str(), MAX_METHOD),
             path: in_ascii(head_of(path, MAX_PATH)),
-            start,
             id: RequestId::next(),
-            tenant: None,
         }
     }
 
-    /// Whose request it was; and where a sandbox failed, what it did.
-    pub(super) fn answered(&mut self, answered: &Answered) {
-        self.tenant.clone_from(&answered.tenant);
-        if let Some(fault) = &answered.fault {
-            let reason = chain(fault);
-            tracing::error!(
-                request_id = %self.id,
-                tenant = self.tenant_id(),
-                reason,
-                "a sandbox failed",
-            );
-        }
+    /// A sandbox of that tenant failed.
+    pub(super) fn failed(&self, fault: &Fault, tenant: Option<&str>) {
+        let reason = chain(fault);
+        tracing::error!(request_id = %self.id, tenant, reason, "a sandbox failed");
     }
 
     /// No answer was ready in time.
@@ -57,21 +45,17 @@ impl<'a> Entry<'a> {
         tracing::error!(request_id = %self.id, "no answer was ready in time");
     }
 
-    /// The request is answered.
-    pub(super) fn write(&self, status: StatusCode) {
+    /// The request, which is that tenant's, is answered.
+    pub(super) fn write(&self, tenant: Option<&str>, status: StatusCode, duration: Duration) {
         tracing::info!(
             target: "tenantry::access",
             request_id = %self.id,
             method = self.method,
             path = &*self.path,
-            tenant = self.tenant_id(),
+            tenant,
             status = status.as_u16(),
-            duration_us = self.start.elapsed().as_micros() as u64,
+            duration_us = duration.as_micros() as u64,
         );
-    }
-
-    fn tenant_id(&self) -> Option<&str> {
-        self.tenant.as_ref().map(|entry| entry.packed.tenant().id)
     }
 }
 

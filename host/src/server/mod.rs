@@ -19,14 +19,15 @@ mod listener;
 mod log;
 mod service;
 mod shutdown;
+mod tally;
 mod timed;
 mod turns;
 
 use std::{io, net::TcpListener, sync::Arc, thread, time::Duration};
 
-use http::request::Parts;
+use http::{request::Parts, uri::PathAndQuery};
 use tenantry_core::contract::Method;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 pub(crate) use self::log::{RequestId, logged_text};
 pub use self::{
@@ -35,7 +36,15 @@ pub use self::{
     listener::bind,
     shutdown::Shutdown,
 };
-use crate::{engine::Engine, sandbox::Component, state::State};
+use crate::{
+    engine::Engine,
+    metrics::{Metrics, Phase, Route},
+    sandbox::Component,
+    state::{State, UsageFlush},
+};
+
+/// For the store to take what was used last, once nobody is served any more.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 /// How the server treats connections and requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +82,16 @@ pub struct Extras {
 
 impl Extras {
     /// The answer to a request that the contract does not know.
-    fn answer(&self, method: Method, head: &Parts) -> Option<service::Answer> {
-        let preflight = || self.cors.as_ref()?.preflight(head);
-        let file = || self.demo.as_ref()?.answer(method, head);
+    fn answer(&self, method: Method, head: &Parts) -> Option<(service::Answer, Route)> {
+        let preflight = || {
+            let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
+            let answer = self.cors.as_ref()?.preflight(head)?;
+            Some((answer, Route::of(target)))
+        };
+        let file = || {
+            let answer = self.demo.as_ref()?.answer(method, head)?;
+            Some((answer, Route::Demo))
+        };
         preflight().or_else(file)
     }
 }
@@ -97,6 +113,7 @@ struct Shared {
     /// One permit for each connection that may be open.
     connections: Arc<Semaphore>,
     shutdown: Shutdown,
+    metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -151,42 +168,61 @@ impl Server {
             extras,
             connections: Arc::new(Semaphore::new(settings.max_connections)),
             shutdown: shutdown.clone(),
+            metrics: Arc::clone(&state.metrics),
         });
+        let max_connections = settings.max_connections as u64;
+        state.metrics.max_connections.set(max_connections);
         thread::scope(|scope| {
             let mut workers = Vec::new();
+            // Each thread has one until it ends.
+            let (alive, mut ended) = mpsc::channel::<()>(1);
             for n in 0..settings.threads {
-                let (aside, jobs) = aside::channel();
+                let (aside, jobs) = aside::channel(Arc::clone(&state.metrics));
                 let worker = listener.try_clone().and_then(|listener| {
                     let (shared, state) = (Arc::clone(&shared), Arc::clone(&state));
-                    let component = component.clone();
+                    let (component, alive) = (component.clone(), alive.clone());
                     thread::Builder::new()
                         .name(format!("tenantry-worker-{n}"))
                         .spawn_scoped(scope, move || {
+                            let _alive = alive;
                             accept::work(listener, shared, Engine::new(state, component), aside)
                         })
                 });
                 workers.push(worker.inspect_err(|_| shutdown.now())?);
-                let (state, component) = (Arc::clone(&state), component.clone());
+                let (engine_state, component) = (Arc::clone(&state), component.clone());
+                let alive = alive.clone();
                 let beside = thread::Builder::new()
                     .name(format!("tenantry-aside-{n}"))
                     .spawn_scoped(scope, move || {
-                        aside::work(jobs, Engine::aside(state, component))
+                        let _alive = alive;
+                        aside::work(jobs, Engine::aside(engine_state, component))
                     });
                 workers.push(beside.inspect_err(|_| shutdown.now())?);
             }
-            drop(listener);
+            drop((listener, alive));
             let maintenance = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build();
             let maintenance = maintenance.inspect_err(|_| shutdown.now())?;
+            state.metrics.enter(Phase::Serving);
+            let mut usage = UsageFlush::new(&state);
             maintenance.block_on(async {
+                let draining = async {
+                    shutdown.requested().await;
+                    state.metrics.enter(Phase::Draining);
+                };
+                let all = async { tokio::join!(state.sessions.maintain(), usage.run(), draining) };
                 tokio::select! {
-                    () = state.sessions.maintain() => {}
-                    () = shutdown.requested() => {}
+                    _ = all => {}
+                    // The stores are looked after until nobody is served any more.
+                    _ = ended.recv() => {}
                 }
             });
-            for worker in workers {
-                match worker.join() {
+            let workers = workers.into_iter();
+            let results: Vec<_> = workers.map(|worker| worker.join()).collect();
+            maintenance.block_on(usage.finish(LAST_FLUSH));
+            for result in results {
+                match result {
                     Ok(served) => served?,
                     Err(panic) => std::panic::resume_unwind(panic),
                 }

@@ -6,6 +6,7 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     rc::Rc,
+    sync::{Arc, OnceLock},
     task::Poll,
     time::Duration,
 };
@@ -26,9 +27,11 @@ use super::{
     assets,
     body::{self, Refusal},
     log,
+    tally::{Tally, timed},
 };
 use crate::{
     engine::{Answered, Engine},
+    metrics::{Requests, Route},
     state::Entry,
 };
 
@@ -43,11 +46,13 @@ pub(super) struct Service {
     aside: Aside,
     settings: Settings,
     extras: Extras,
+    requests: Arc<Requests>,
 }
 
 impl Service {
     pub(super) fn new(engine: Engine, aside: Aside, settings: Settings, extras: Extras) -> Self {
         Self {
+            requests: engine.state().metrics.add_worker(),
             engine,
             aside,
             settings,
@@ -69,8 +74,9 @@ impl Service {
         activity.flushed().await;
         let start = activity.request_begins();
         let (head, body) = request.into_parts();
-        let mut entry = log::Entry::new(&head.method, head.uri.path(), start);
-        let mut answer = self.respond(&head, body, activity, &mut entry).await;
+        let entry = log::Entry::new(&head.method, head.uri.path());
+        let mut tally = Tally::new(self.engine.state(), &self.requests, &head.method);
+        let mut answer = self.respond(&head, body, activity, &entry, &tally).await;
         if let Some(cors) = &self.extras.cors {
             cors.mark(&head.headers, &mut answer);
         }
@@ -78,7 +84,11 @@ impl Service {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);
         }
-        entry.write(answer.status());
+        let duration = start.elapsed();
+        tally.answered(answer.status().as_u16(), duration);
+        entry.write(tally.tenant_id(), answer.status(), duration);
+        // It is counted before anybody can have seen the answer.
+        drop(tally);
         activity.answer_begins();
         Ok(answer)
     }
@@ -88,15 +98,19 @@ impl Service {
         head: &Parts,
         incoming: Incoming,
         activity: &Rc<Activity>,
-        entry: &mut log::Entry<'_>,
+        entry: &log::Entry<'_>,
+        tally: &Tally<'_>,
     ) -> Answer {
         let method = Method::from(head.method.as_str());
+        let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
         let own = assets::answer(method, head.uri.path(), &head.headers);
-        if let Some(answer) = own.or_else(|| self.extras.answer(method, head)) {
+        let own = own.map(|answer| (answer, Route::Assets));
+        if let Some((answer, route)) = own.or_else(|| self.extras.answer(method, head)) {
+            tally.route.set(route);
             body::discard(incoming, &head.headers, activity);
             return answer;
         }
-        let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
+        tally.route.set(Route::of(target));
         let body = if contract::wants_body(method, target) {
             match body::read(incoming, &self.settings).await {
                 Ok(body) => body,
@@ -109,8 +123,13 @@ impl Service {
             body::discard(incoming, &head.headers, activity);
             Bytes::new()
         };
+        tally.bytes_in.set(body.len());
         let content_type = head.headers.get(header::CONTENT_TYPE);
-        let is_of = |tenant: Option<&Entry>| activity.party.set(tenant.map(|tenant| tenant.key));
+        let is_of = |tenant: Option<&Arc<Entry>>| {
+            tally.is_of(tenant);
+            activity.party.set(tenant.map(|tenant| tenant.key));
+        };
+        let whose = OnceLock::new();
         let reply = async {
             if body.len() >= aside::LARGE_BYTES {
                 let job = aside::Job {
@@ -118,11 +137,10 @@ impl Service {
                     target: target.to_owned(),
                     content_type: content_type.cloned(),
                     body,
+                    whose: Arc::clone(whose.get_or_init(Arc::default)),
                 };
                 let reply = self.aside.ask(job).await;
-                let (answered, body) = reply.unwrap_or_else(|Unavailable| unavailable());
-                is_of(answered.tenant.as_deref());
-                return (answered, body);
+                return reply.unwrap_or_else(|Unavailable| unavailable());
             }
             let request = Request {
                 method,
@@ -130,17 +148,25 @@ impl Service {
                 content_type: content_type.map(HeaderValue::as_bytes),
                 body: Payload::from(&*body),
             };
-            body_of(&self.engine, self.engine.answer_for(&request, is_of).await).await
+            let reply = async {
+                body_of(&self.engine, self.engine.answer_for(&request, is_of).await).await
+            };
+            timed(&tally.busy, reply).await
         };
         let answered = within(self.settings.request_timeout, reply).await;
         let (answered, body) = answered.unwrap_or_else(|| {
             entry.timed_out();
             unavailable()
         });
-        entry.answered(&answered);
-        activity
-            .party
-            .set(answered.tenant.as_ref().map(|tenant| tenant.key));
+        if let Some(whose) = whose.get() {
+            is_of(whose.get());
+        }
+        if let Some(fault) = &answered.fault {
+            entry.failed(fault, tally.tenant_id());
+        }
+        if !answered.response.head_only {
+            tally.bytes_out.set(body.len());
+        }
         to_http(&answered.response, body)
     }
 }

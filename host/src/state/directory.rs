@@ -30,6 +30,8 @@ pub struct Directory {
     /// The body of GET /; none where it has to be made anew. Written only while `order` is
     /// locked.
     list: RwLock<Option<Bytes>>,
+    /// How many tenants are in each stage; none where they have to be counted anew.
+    stages: Mutex<Option<[u64; 3]>>,
 }
 
 /// The tenants in the order in which they are listed.
@@ -58,6 +60,7 @@ impl Default for Directory {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             order: Mutex::default(),
             list: RwLock::default(),
+            stages: Mutex::default(),
         }
     }
 }
@@ -104,7 +107,7 @@ impl Directory {
         let entry = Arc::new(entry);
         self.set(&entry);
         order.by_place.insert(key.into(), Arc::clone(&entry));
-        *self.list.write() = None;
+        self.has_changed();
         entry
     }
 
@@ -118,7 +121,7 @@ impl Directory {
                 shard.remove(entry.id());
             }
         }
-        *self.list.write() = None;
+        self.has_changed();
         Some(entry)
     }
 
@@ -176,6 +179,7 @@ impl Directory {
             let archived = Entry::with_account(entry.key, row, Stage::Archived, account);
             self.set(&Arc::new(archived));
         }
+        self.has_changed();
         // Made before anybody has to wait for it.
         let list = list_of(&order);
         *self.list.write() = Some(list);
@@ -214,6 +218,24 @@ impl Directory {
         self.len() == 0
     }
 
+    /// Forgets what was made of the tenants as they were before. Called while `order` is
+    /// locked.
+    fn has_changed(&self) {
+        *self.list.write() = None;
+        *self.stages.lock() = None;
+    }
+
+    fn stages_now(&self) -> [u64; 3] {
+        let order = self.order.lock();
+        let mut counted = self.stages.lock();
+        *counted.get_or_insert_with(|| {
+            Stage::NAMES.map(|(_, stage)| {
+                let in_stage = order.by_place.values().filter(|entry| entry.stage == stage);
+                in_stage.count() as u64
+            })
+        })
+    }
+
     fn list_now(&self, order: &Order) -> Bytes {
         let mut list = self.list.write();
         if let Some(list) = &*list {
@@ -247,5 +269,9 @@ impl TenantDirectory for Arc<Directory> {
             return Answer::Now(Ok(list.clone()));
         }
         Answer::Now(Ok(self.list_now(&self.order.lock())))
+    }
+
+    fn stages(&self) -> Option<[u64; 3]> {
+        Some(self.stages_now())
     }
 }

@@ -215,6 +215,10 @@ impl SessionStore for MemorySessions {
         Answer::Now(Ok(self.look(tenant, id).0))
     }
 
+    fn held(&self) -> Option<u64> {
+        Some(self.len() as u64)
+    }
+
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         let Some(interval) = self.settings.lifetime.sweep_interval() else {
             return Box::pin(std::future::pending());

@@ -8,6 +8,7 @@ mod breaker;
 mod clock;
 mod directory;
 mod entry;
+mod flush;
 mod memory;
 mod records;
 pub mod sql;
@@ -28,13 +29,18 @@ pub use self::{
     clock::{Clock, ManualClock, SystemClock},
     directory::{Directory, Reloaded},
     entry::{Account, Entry, Stage},
+    flush::UsageFlush,
     memory::{MemoryLimiter, MemorySessions},
     records::{
         AuditEvent, AuditQuery, AuditRecord, Author, Change, ChangeError, Expected, FileTenants,
         Record, SessionRecords, StoredSession, TenantQuery, TenantStore,
     },
-    usage::{MemoryUsage, Meters, Step, Usage, UsageQuery, UsageRow, UsageStore},
+    usage::{
+        Collected, MemoryUsage, Meters, Step, Traffic, Usage, UsageQuery, UsageRow, UsageStore,
+    },
 };
+
+use crate::metrics::{Metrics, Probe};
 
 /// Something that will be known; asked for seldom.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -83,6 +89,12 @@ pub trait TenantDirectory: Send + Sync {
 
     /// The body of GET /, made once for each version of the tenants.
     fn tenant_list(&self) -> Answer<'_, Result<Bytes, Unavailable>>;
+
+    /// How many tenants are in each stage, as [`Stage::NAMES`] has them, where that is known
+    /// here.
+    fn stages(&self) -> Option<[u64; 3]> {
+        None
+    }
 }
 
 /// Whose each session is.
@@ -97,6 +109,12 @@ pub trait SessionStore: Send + Sync {
         tenant: &'a Entry,
         id: SessionId,
     ) -> Answer<'a, Result<Owner, Unavailable>>;
+
+    /// Sessions that this process holds, ended ones included that were not swept yet, where
+    /// it holds any.
+    fn held(&self) -> Option<u64> {
+        None
+    }
 
     /// The store's own housekeeping, which runs as long as the server does.
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -115,6 +133,10 @@ impl<T: SessionStore> SessionStore for Arc<T> {
         id: SessionId,
     ) -> Answer<'a, Result<Owner, Unavailable>> {
         T::owner(self, tenant, id)
+    }
+
+    fn held(&self) -> Option<u64> {
+        T::held(self)
     }
 
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -144,6 +166,12 @@ pub struct State {
     pub usage: Arc<dyn UsageStore>,
     /// What tenants used, and is not kept yet.
     pub meters: Meters,
+    /// Tells in which minute something was used.
+    pub clock: Arc<dyn Clock>,
+    /// What has to answer for this server to be ready.
+    pub probes: Vec<Arc<dyn Probe>>,
+    /// What this process counts about itself.
+    pub metrics: Arc<Metrics>,
 }
 
 impl State {
@@ -164,13 +192,16 @@ impl State {
         );
         let records = Arc::new(records);
         Self {
-            limiter: Box::new(MemoryLimiter::new(rules, clock)),
+            limiter: Box::new(MemoryLimiter::new(rules, Arc::clone(&clock))),
             records: Arc::clone(&records) as _,
             session_records: records,
             sessions: Box::new(sessions),
             tenants: Box::new(directory),
             usage: Arc::new(MemoryUsage::default()),
             meters: Meters::default(),
+            clock,
+            probes: Vec::new(),
+            metrics: Arc::default(),
         }
     }
 }

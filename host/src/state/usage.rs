@@ -79,10 +79,33 @@ impl Usage {
     }
 }
 
+/// What became of a tenant's requests; nobody is billed for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Those of them that were answered with 500 or above.
+    pub errors: u64,
+    /// Nanoseconds from the beginnings of those requests to their answers.
+    pub duration_ns: u64,
+}
+
+/// What was counted for a tenant since the last time.
+#[derive(Debug, Clone)]
+pub struct Collected {
+    /// The tenant.
+    pub tenant: Arc<Entry>,
+    /// What it used.
+    pub usage: Usage,
+    /// What became of its requests.
+    pub traffic: Traffic,
+}
+
 /// What one tenant used and nobody has collected yet.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    numbers: [AtomicU64; 6],
+    usage: [AtomicU64; 6],
+    traffic: [AtomicU64; 3],
     /// It is on the list of those that have something to collect.
     is_listed: AtomicBool,
 }
@@ -96,11 +119,23 @@ pub struct Meters {
 impl Meters {
     /// Counts what a tenant used.
     pub fn add(&self, tenant: &Arc<Entry>, usage: Usage) {
+        self.add_with(tenant, usage, Traffic::default());
+    }
+
+    /// Counts what a tenant used, and what became of its requests.
+    pub fn add_with(&self, tenant: &Arc<Entry>, usage: Usage, traffic: Traffic) {
         let meter = tenant.account.meter.get_or_init(Box::default);
-        for (number, more) in meter.numbers.iter().zip(usage.numbers()) {
+        let add = |number: &AtomicU64, more: u64| {
             if more > 0 {
                 number.fetch_add(more, Ordering::Relaxed);
             }
+        };
+        for (number, more) in meter.usage.iter().zip(usage.numbers()) {
+            add(number, more);
+        }
+        let traffic = [traffic.requests, traffic.errors, traffic.duration_ns];
+        for (number, more) in meter.traffic.iter().zip(traffic) {
+            add(number, more);
         }
         // Behind the numbers: whoever takes it off the list sees them, or lists it again.
         if !meter.is_listed.load(Ordering::SeqCst) && !meter.is_listed.swap(true, Ordering::SeqCst)
@@ -111,7 +146,7 @@ impl Meters {
 
     /// Takes what was counted since the last time.
     #[must_use]
-    pub fn collect(&self) -> Vec<(Arc<Entry>, Usage)> {
+    pub fn collect(&self) -> Vec<Collected> {
         let listed = std::mem::take(&mut *self.listed.lock());
         let mut collected = Vec::with_capacity(listed.len());
         for tenant in listed {
@@ -120,9 +155,19 @@ impl Meters {
             };
             meter.is_listed.store(false, Ordering::SeqCst);
             let take = |number: &AtomicU64| number.swap(0, Ordering::SeqCst);
-            let usage = Usage::from_numbers(meter.numbers.each_ref().map(take));
-            if usage != Usage::default() {
-                collected.push((tenant, usage));
+            let usage = Usage::from_numbers(meter.usage.each_ref().map(take));
+            let [requests, errors, duration_ns] = meter.traffic.each_ref().map(take);
+            let traffic = Traffic {
+                requests,
+                errors,
+                duration_ns,
+            };
+            if usage != Usage::default() || traffic != Traffic::default() {
+                collected.push(Collected {
+                    tenant,
+                    usage,
+                    traffic,
+                });
             }
         }
         collected

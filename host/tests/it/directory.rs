@@ -202,8 +202,8 @@ fn what_is_used_is_collected_once_whoever_counts_at_the_same_time() {
             let mut sums = [0; 2];
             loop {
                 let last = is_over.load(Ordering::SeqCst);
-                for (tenant, usage) in meters.collect() {
-                    sums[usize::from(tenant.id() == "b")] += usage.chats;
+                for collected in meters.collect() {
+                    sums[usize::from(collected.tenant.id() == "b")] += collected.usage.chats;
                 }
                 if last {
                     return sums;

@@ -28,4 +28,5 @@ mod stopping;
 mod stores;
 mod support;
 mod tenants;
+mod usage;
 mod world;

@@ -35,9 +35,10 @@ pub use self::{
     transfer::{ExportError, Exported, ImportError, Imported, export, import},
 };
 use super::{
-    Clock, Directory, MemoryLimiter, MemorySessions, Meters, SessionRecords, SessionStore, State,
-    StoreError,
+    Clock, Directory, MemoryLimiter, MemorySessions, Meters, Pending, SessionRecords, SessionStore,
+    State, StoreError,
 };
+use crate::metrics::Probe;
 
 /// Parts of the table of sessions, by their first byte, that are swept one after the other.
 const PARTS: u32 = 256;
@@ -130,6 +131,21 @@ impl Database {
     }
 }
 
+impl Probe for Database {
+    fn name(&self) -> &'static str {
+        self.dialect.pick("sqlite", "postgres")
+    }
+
+    fn check(&self) -> Pending<'_, Result<(), StoreError>> {
+        let database = self.clone();
+        Box::pin(self.run(async move {
+            let mut connection = database.connection().await?;
+            sqlx::query("SELECT 1").execute(&mut *connection).await?;
+            Ok(())
+        }))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -196,11 +212,14 @@ impl SqlStore {
             let state = State {
                 tenants: Box::new(Arc::clone(&directory)),
                 sessions: sessions.store,
-                limiter: Box::new(MemoryLimiter::new(rules, clock)),
+                limiter: Box::new(MemoryLimiter::new(rules, Arc::clone(&clock))),
                 records: Arc::new(tenants),
                 session_records: sessions.records,
                 usage: Arc::new(usage),
                 meters: Meters::default(),
+                clock,
+                probes: vec![Arc::new(database.clone())],
+                metrics: Arc::default(),
             };
             Ok((state, database, sessions.writer))
         });

@@ -1,6 +1,9 @@
 //! Tenants in a database, and the audit of their changes.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::json;
 use sqlx::{AnyConnection, Connection as _, Row as _, any::AnyRow};
@@ -409,6 +412,19 @@ impl TenantStore for SqlTenants {
             let mut connection = database.connection().await?;
             Ok(list(&mut connection, query).await?)
         }))
+    }
+
+    fn ids<'a>(
+        &'a self,
+        keys: &'a BTreeSet<TenantKey>,
+    ) -> Pending<'a, Result<BTreeMap<TenantKey, String>, StoreError>> {
+        // All of them are in memory.
+        let ids = keys.iter().filter_map(|key| {
+            let tenant = self.directory.by_key(*key)?;
+            Some((*key, tenant.id().to_owned()))
+        });
+        let ids = ids.collect();
+        Box::pin(async { Ok(ids) })
     }
 
     fn change<'a>(

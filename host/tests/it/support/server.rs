@@ -115,10 +115,12 @@ impl Setup {
         let address = listener.local_addr().expect("an address");
         let component = self.component();
         let extras = run::extras(&self.task).expect("a page that can be served");
-        let server = Server::new(listener, self.task.server, state, component).with_extras(extras);
+        let server = Server::new(listener, self.task.server, Arc::clone(&state), component)
+            .with_extras(extras);
         Served {
             address,
             clock: self.clock,
+            state,
             shutdown: server.shutdown(),
             thread: Some(std::thread::spawn(move || {
                 server.run().expect("the server runs");
@@ -140,6 +142,7 @@ pub(crate) fn default_task() -> ServeTask {
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) state: Arc<State>,
     pub(crate) shutdown: Shutdown,
     thread: Option<JoinHandle<()>>,
 }
