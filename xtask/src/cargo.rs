@@ -163,6 +163,20 @@ pub(crate) fn doc() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// The version that the workspace's Cargo.toml gives its packages.
+///
+/// # Errors
+/// It gives none.
+pub(crate) fn version() -> Result<String> {
+    let text = std::fs::read_to_string(root().join("Cargo.toml"))?;
+    let file: toml::Table = text.parse().context("Cargo.toml")?;
+    let package = file.get("workspace").and_then(|part| part.get("package"));
+    let version = package.and_then(|package| package.get("version")?.as_str());
+    Ok(version
+        .context("Cargo.toml gives its packages no version")?
+        .to_owned())
+}
+
 /// The version that rust-toolchain.toml names.
 ///
 /// # Errors

@@ -17,6 +17,8 @@ mod counts;
 mod deny;
 mod dist;
 mod dockerfile;
+mod interface;
+mod manifests;
 mod process;
 mod served;
 mod setup;
@@ -24,6 +26,7 @@ mod steps;
 mod tidy;
 mod walk;
 mod web;
+mod yaml;
 
 use std::{ffi::OsString, process::ExitCode};
 
