@@ -63,9 +63,16 @@ pub(crate) fn step() -> Result<Outcome> {
 /// Checks compose.cluster.yaml and what it mounts; returns why HAProxy could not be asked
 /// about its own file, where that is so.
 fn several(text: &impl Fn(&str) -> Result<String>) -> Result<Option<String>> {
+    let if_there = |name: &str| {
+        let is_there = root().join(name).exists();
+        is_there.then(|| text(name)).transpose()
+    };
     let problems = cluster::Cluster {
         compose: &text("deploy/compose.cluster.yaml")?,
         haproxy: &text(HAPROXY)?,
+        prometheus: if_there("deploy/prometheus/prometheus.yml")?.as_deref(),
+        alerts: if_there("deploy/prometheus/alerts.yml")?.as_deref(),
+        operations: &text("docs/operations.md")?,
         folder: &root().join("deploy"),
         interface: &Interface::read()?,
     }

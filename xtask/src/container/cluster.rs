@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     interface::Interface,
-    yaml::{documents, items, members, text},
+    yaml::{documents, items, members, text as text_of},
 };
 
 /// Files that it mounts and that come with other work in progress.
@@ -30,6 +30,12 @@ pub(super) struct Cluster<'a> {
     pub(super) compose: &'a str,
     /// deploy/haproxy/haproxy.cfg
     pub(super) haproxy: &'a str,
+    /// deploy/prometheus/prometheus.yml, where it is there.
+    pub(super) prometheus: Option<&'a str>,
+    /// deploy/prometheus/alerts.yml, where it is there.
+    pub(super) alerts: Option<&'a str>,
+    /// docs/operations.md
+    pub(super) operations: &'a str,
     /// The folder that names of files are relative to.
     pub(super) folder: &'a Path,
     /// The server's flags and paths.
@@ -57,6 +63,72 @@ impl Cluster<'_> {
             );
         }
         problems.extend(self.balancer(compose));
+        problems.extend(self.scraped(compose)?);
+        problems.extend(self.documented()?);
+        Ok(problems)
+    }
+
+    /// Servers that Prometheus does not ask.
+    fn scraped(&self, compose: &Value) -> Result<Vec<String>> {
+        let Some(text) = self.prometheus else {
+            return Ok(Vec::new());
+        };
+        let documents = documents(text).context("prometheus.yml")?;
+        let mut targets = BTreeSet::new();
+        for job in documents
+            .iter()
+            .flat_map(|one| items(&one["scrape_configs"]))
+        {
+            for config in items(&job["static_configs"]) {
+                targets.extend(items(&config["targets"]).map(text_of));
+            }
+        }
+        let servers = members(&compose["services"]).filter(|(name, _)| name.starts_with(SERVER));
+        let wanted = servers.map(|(name, server)| {
+            let admin = text_of(&server["environment"]["TENANTRY_ADMIN"]);
+            format!("{name}:{}", admin.rsplit(':').next().unwrap_or_default())
+        });
+        let missing = wanted.filter(|target| !targets.contains(target));
+        Ok(missing
+            .map(|target| format!("prometheus.yml: does not ask {target}"))
+            .collect())
+    }
+
+    /// Alerts without a section that says what to do, and sections of no alert.
+    fn documented(&self) -> Result<Vec<String>> {
+        let Some(text) = self.alerts else {
+            return Ok(Vec::new());
+        };
+        let documents = documents(text).context("alerts.yml")?;
+        let groups = documents.iter().flat_map(|one| items(&one["groups"]));
+        let rules: Vec<_> = groups.flat_map(|group| items(&group["rules"])).collect();
+        let alerts = rules.iter().filter(|rule| !rule["alert"].is_null());
+        let alerts: BTreeMap<_, _> = alerts
+            .map(|rule| (text_of(&rule["alert"]), &rule["annotations"]))
+            .collect();
+        let (_, after) = self
+            .operations
+            .split_once("\n## Alerts\n")
+            .context("docs/operations.md has no section Alerts")?;
+        let sections: BTreeSet<_> = after
+            .lines()
+            .filter_map(|line| line.strip_prefix("### "))
+            .collect();
+        let mut problems = Vec::new();
+        for (name, annotations) in &alerts {
+            if !sections.contains(name.as_str()) {
+                problems.push(format!("docs/operations.md: no section {name}"));
+            }
+            let link = format!("docs/operations.md#{}", name.to_lowercase());
+            let mut links = members(annotations).map(|(_, value)| text_of(value));
+            if !links.any(|found| found.ends_with(&link)) {
+                problems.push(format!("alerts.yml: {name} does not lead to {link}"));
+            }
+        }
+        let unknown = sections.iter().filter(|name| !alerts.contains_key(**name));
+        problems.extend(
+            unknown.map(|name| format!("docs/operations.md: {name} is no alert of alerts.yml")),
+        );
         Ok(problems)
     }
 
@@ -78,9 +150,9 @@ impl Cluster<'_> {
 
     fn service(&self, name: &str, service: &Value, compose: &Value) -> Vec<String> {
         let is_own = service["image"] == "tenantry";
-        let image = text(&service["image"]);
+        let image = text_of(&service["image"]);
         let tag = image.rsplit_once(':').map(|(_, tag)| tag);
-        let mut published = items(&service["ports"]).map(text);
+        let mut published = items(&service["ports"]).map(text_of);
         let declared = |kind: &str, name: &str| !compose[kind][name].is_null();
         let mut problems = failed(&[
             (
@@ -102,11 +174,11 @@ impl Cluster<'_> {
             ),
             (
                 items(&service["networks"]).count() > 0
-                    && items(&service["networks"]).all(|one| declared("networks", &text(one))),
+                    && items(&service["networks"]).all(|one| declared("networks", &text_of(one))),
                 "it is in no network, or in one that is not there",
             ),
         ]);
-        for volume in items(&service["volumes"]).map(text) {
+        for volume in items(&service["volumes"]).map(text_of) {
             let mut parts = volume.split(':');
             let (from, mode) = (parts.next().unwrap_or_default(), parts.nth(1));
             if !from.starts_with('.') {
@@ -128,13 +200,13 @@ impl Cluster<'_> {
 
     fn server(&self, service: &Value, compose: &Value) -> Vec<String> {
         let environment: BTreeMap<_, _> = members(&service["environment"])
-            .map(|(name, value)| (name, text(value)))
+            .map(|(name, value)| (name, text_of(value)))
             .collect();
         let setting = |name: &str| environment.get(name).map_or("", String::as_str);
         let token = setting("TENANTRY_ADMIN_TOKEN_FILE").strip_prefix("/run/secrets/");
         let token = token.filter(|token| !compose["secrets"][*token]["file"].is_null());
-        let given = items(&service["secrets"]).map(text).collect::<Vec<_>>();
-        let grace = seconds(&text(&service["stop_grace_period"]));
+        let given = items(&service["secrets"]).map(text_of).collect::<Vec<_>>();
+        let grace = seconds(&text_of(&service["stop_grace_period"]));
         let mut problems = failed(&[
             (service["read_only"] == true, "its files can be written"),
             (
@@ -177,7 +249,7 @@ impl Cluster<'_> {
             .collect();
         let port = |name: &str| {
             let mut settings = servers.values().map(|server| &server["environment"][name]);
-            let address = settings.next().map(text).unwrap_or_default();
+            let address = settings.next().map(text_of).unwrap_or_default();
             address.rsplit(':').next().unwrap_or_default().to_owned()
         };
         let expected: BTreeSet<_> = servers
@@ -196,7 +268,7 @@ impl Cluster<'_> {
         };
         let idle = servers
             .values()
-            .map(|server| seconds(&text(&server["environment"]["TENANTRY_IDLE_TIMEOUT"])));
+            .map(|server| seconds(&text_of(&server["environment"]["TENANTRY_IDLE_TIMEOUT"])));
         let bound = value(&["bind"]);
         let bound = bound.trim_start_matches(':');
         let checks = [
@@ -251,11 +323,24 @@ mod tests {
 
     const COMPOSE: &str = include_str!("../../../deploy/compose.cluster.yaml");
     const HAPROXY: &str = include_str!("../../../deploy/haproxy/haproxy.cfg");
+    const OPERATIONS: &str = "# A\n\n## Alerts\n\n### StoreDown\n\nB.\n";
 
     fn problems(compose: &str, haproxy: &str) -> Vec<String> {
+        watched(compose, haproxy, None, None)
+    }
+
+    fn watched(
+        compose: &str,
+        haproxy: &str,
+        prometheus: Option<&str>,
+        alerts: Option<&str>,
+    ) -> Vec<String> {
         let cluster = Cluster {
             compose,
             haproxy,
+            prometheus,
+            alerts,
+            operations: OPERATIONS,
             folder: &root().join("deploy"),
             interface: &Interface::read().expect("the source"),
         };
@@ -309,5 +394,41 @@ mod tests {
             assert_ne!(changed, HAPROXY, "{from}");
             assert_ne!(problems(COMPOSE, &changed), [""; 0], "{from} -> {to}");
         }
+    }
+    #[test]
+    fn prometheus_asks_every_server() {
+        let config = |targets: &str| {
+            let text = format!("scrape_configs:\n- static_configs:\n  - targets: [{targets}]\n");
+            watched(COMPOSE, HAPROXY, Some(&text), None)
+        };
+        let all = "'tenantry-1:9001', 'tenantry-2:9001', 'tenantry-3:9001'";
+        assert_eq!(config(all), [""; 0]);
+        assert_eq!(
+            config(&all.replace("2:9001", "2:8001")),
+            ["prometheus.yml: does not ask tenantry-2:9001"]
+        );
+    }
+
+    #[test]
+    fn every_alert_leads_to_what_to_do_about_it() {
+        let alerts = |name: &str, link: &str| {
+            let text = format!(
+                "groups:\n- rules:\n  - record: a\n  - alert: {name}\n    annotations:\n      \
+                 runbook_url: https://example.org/docs/operations.md#{link}\n"
+            );
+            watched(COMPOSE, HAPROXY, None, Some(&text))
+        };
+        assert_eq!(alerts("StoreDown", "storedown"), [""; 0]);
+        assert_eq!(
+            alerts("StoreDown", "down"),
+            ["alerts.yml: StoreDown does not lead to docs/operations.md#storedown"]
+        );
+        assert_eq!(
+            alerts("Other", "other"),
+            [
+                "docs/operations.md: no section Other",
+                "docs/operations.md: StoreDown is no alert of alerts.yml"
+            ]
+        );
     }
 }
