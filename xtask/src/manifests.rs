@@ -16,6 +16,7 @@ use serde_json::Value;
 use self::rules::Rules;
 use crate::{
     cargo::{Workspace, version},
+    dist::copy,
     interface::Interface,
     process::{output, read, reason, root},
     setup::Packages,
@@ -84,8 +85,46 @@ pub(crate) fn step() -> Result<Outcome> {
         problems.extend(about(set, rules.problems(&objects)));
     }
     ensure!(problems.is_empty(), "rendered: {}", problems.join("\n"));
+    files.push(documented(&kubectl, &out)?);
     validate(&validator, &files)?;
     Ok(Outcome::Passed)
+}
+
+/// Renders the overlay that docs/operations.md shows, beside a copy of this repository's
+/// manifests.
+fn documented(kubectl: &Packages, out: &Path) -> Result<PathBuf> {
+    let text = fs::read_to_string(root().join("docs/operations.md"))?;
+    let mut blocks = text.split("\n```yaml\n").skip(1);
+    let shown = blocks.find(|block| block.contains("kind: Kustomization"));
+    let shown = shown.and_then(|block| block.split("```").next());
+    let shown = shown.context("docs/operations.md shows no overlay")?;
+
+    let copied = out.join("tenantry/deploy/kubernetes");
+    let mine = out.join("mine");
+    fs::create_dir_all(&mine)?;
+    for set in SETS {
+        fs::create_dir_all(copied.join(set))?;
+        let folder = root().join("deploy/kubernetes").join(set);
+        for file in yaml_files(&folder)? {
+            copy(
+                &file,
+                &copied.join(file.strip_prefix(root().join("deploy/kubernetes"))?),
+            )?;
+        }
+    }
+    fs::write(mine.join(KUSTOMIZATION), shown)?;
+    let tenants = r#"{"id":"umbrella","name":"Umbrella","welcome":"Good day."}"#;
+    fs::write(mine.join("tenants.jsonl"), format!("{tenants}\n"))?;
+    let rendered = read(kubectl.program("kubectl").arg("kustomize").arg(&mine))?;
+    ensure!(
+        rendered.contains(tenants)
+            && !rendered.contains("acme")
+            && !rendered.contains("image: tenantry:"),
+        "the overlay of docs/operations.md replaces neither tenants nor images"
+    );
+    let file = out.join("mine.yaml");
+    fs::write(&file, rendered)?;
+    Ok(file)
 }
 
 fn about(set: &str, problems: Vec<String>) -> impl Iterator<Item = String> {
