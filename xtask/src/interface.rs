@@ -7,15 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::process::root;
 
 /// Names that the server will have: other work in progress brings them.
-const COMING: &[&str] = &[
-    "TENANTRY_STATE",
-    "TENANTRY_CACHE",
-    "TENANTRY_ADMIN",
-    "TENANTRY_ADMIN_TOKEN_FILE",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-];
+const COMING: &[&str] = &["TENANTRY_CACHE", "/healthz", "/readyz", "/metrics"];
 
 /// Variables that the server reads, and paths that it answers.
 #[derive(Debug)]

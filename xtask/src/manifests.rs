@@ -317,7 +317,7 @@ mod tests {
         }
         for (from, to) in [
             ("acme", "acne"),
-            ("$(TENANTRY_STATE)", "$(STATE)"),
+            ("--if-empty", "--state=postgres://me:secret@db/chat"),
             (
                 "\"configMap\":{\"name\":\"tenantry-tenants\"}",
                 "\"configMap\":{\"name\":\"x\"}",

@@ -222,6 +222,10 @@ impl Cluster<'_> {
                 "its password is in the file, or another one than the database's",
             ),
             (
+                items(&service["entrypoint"]).all(|word| !text_of(word).contains("://")),
+                "every user of the machine can read its password",
+            ),
+            (
                 seconds(setting("TENANTRY_DRAIN")) < grace,
                 "it is killed before it has drained",
             ),
@@ -359,6 +363,7 @@ mod tests {
             ("${POSTGRES_PASSWORD:?set it to a password}@", "secret@"),
             ("export ADMIN_TOKEN_FILE", "export ADMIN_TOKEN"),
             ("/run/secrets/admin-token", "/run/secrets/token"),
+            ("- --if-empty", "- --state=postgres://me:secret@db/chat"),
             ("TENANTRY_DRAIN: 20s", "TENANTRY_DRAIN: 30s"),
             ("TENANTRY_IDLE_TIMEOUT: 75s", "TENANTRY_IDLE_TIMEOUT: 5s"),
             ("0.0.0.0:9001", "0.0.0.0:9002"),
