@@ -294,6 +294,13 @@ impl Cluster<'_> {
                 "it listens on another port than the one that is published",
             ),
             (
+                value(&["maxconn"]).parse().is_ok_and(|connections: u64| {
+                    let files = &compose["services"]["haproxy"]["ulimits"]["nofile"];
+                    files.as_u64().is_some_and(|files| 2 * connections < files)
+                }),
+                "it may not open as many files as its connections need, and does not start",
+            ),
+            (
                 idle.min() > Some(seconds(&value(&["http-keep-alive"]))),
                 "servers close idle connections before it does",
             ),
@@ -381,6 +388,7 @@ mod tests {
             ("no-new-privileges:true", "no-new-privileges:false"),
             ("      - front\n", "      - forefront\n"),
             ("  prometheus: {}\n", ""),
+            ("nofile: 65536", "nofile: 40000"),
         ] {
             let changed = COMPOSE.replace(from, to);
             assert_ne!(changed, COMPOSE, "{from}");
