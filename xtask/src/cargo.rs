@@ -72,6 +72,13 @@ impl<'a> Member<'a> {
         self.0["manifest_path"].as_str().unwrap_or_default().into()
     }
 
+    /// Whether it is for registries.
+    pub(crate) fn is_published(self) -> bool {
+        // A list of registries; all of them without one.
+        let registries = self.0["publish"].as_array();
+        registries.is_none_or(|registries| !registries.is_empty())
+    }
+
     /// Names of what it is built from: neither for its tests nor for its build script.
     pub(crate) fn dependencies(self) -> impl Iterator<Item = &'a str> {
         let all = self.0["dependencies"].as_array().into_iter().flatten();
@@ -163,6 +170,20 @@ pub(crate) fn doc() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// The version that the workspace's Cargo.toml gives its packages.
+///
+/// # Errors
+/// It gives none.
+pub(crate) fn version() -> Result<String> {
+    let text = std::fs::read_to_string(root().join("Cargo.toml"))?;
+    let file: toml::Table = text.parse().context("Cargo.toml")?;
+    let package = file.get("workspace").and_then(|part| part.get("package"));
+    let version = package.and_then(|package| package.get("version")?.as_str());
+    Ok(version
+        .context("Cargo.toml gives its packages no version")?
+        .to_owned())
+}
+
 /// The version that rust-toolchain.toml names.
 ///
 /// # Errors
@@ -175,4 +196,17 @@ pub(crate) fn pinned_release() -> Result<String> {
     Ok(channel
         .context("rust-toolchain.toml names no channel")?
         .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_is_published_unless_its_manifest_forbids_it() {
+        let text = r#"{"packages":[{"name":"a","publish":null},{"name":"b","publish":[]}]}"#;
+        let workspace = Workspace::parse(text).expect("JSON");
+        let published = workspace.members().filter(|member| member.is_published());
+        assert_eq!(published.map(Member::name).collect::<Vec<_>>(), ["a"]);
+    }
 }

@@ -1,5 +1,7 @@
-//! Step `container`: the image's files, and its program as the image runs it.
+//! Step `container`: the image's files, and its program as the image runs it; and the file
+//! that puts several of them together.
 
+mod cluster;
 mod files;
 
 use std::{fs, path::Path, process::Command};
@@ -10,15 +12,16 @@ use crate::{
     cargo::Workspace,
     dist::{build_static, copy},
     dockerfile::{Stage, stages},
+    interface::Interface,
     process::{program, read, root, run},
     served::Served,
-    setup::npm_ci,
+    setup::{haproxy, npm_ci},
     steps::Outcome,
     walk,
 };
 
 /// The user that the image runs as: nobody.
-const USER: &str = "65534:65534";
+pub(crate) const USER: &str = "65534:65534";
 
 /// Runs the step.
 pub(crate) fn step() -> Result<Outcome> {
@@ -39,21 +42,65 @@ pub(crate) fn step() -> Result<Outcome> {
     .problems()?;
     ensure!(problems.is_empty(), "{}", problems.join("\n"));
     println!("Dockerfile, compose.yaml and .dockerignore agree");
+    let no_haproxy = several(&text)?;
 
     if !cfg!(target_os = "linux") {
-        let why = "the image's program is a Linux one".to_owned();
-        return Ok(Outcome::Skipped(why));
+        let why = "the image's program is a Linux one";
+        return Ok(skipped(Some(why), no_haproxy));
     }
     // How it is linked is what matters here, not how fast it is.
     let built = build_static("dev")?;
     if read(Command::new("id").arg("-u"))?.trim() != "0" {
-        let why = "the program in an empty root: chroot is for root only".to_owned();
-        return Ok(Outcome::Skipped(why));
+        let why = "the program in an empty root: chroot is for root only";
+        return Ok(skipped(Some(why), no_haproxy));
     }
     let stages = stages(&dockerfile);
     let last = stages.last().context("no stage")?;
     run_in_empty_root(last, &built, &workspace.target_dir()?.join("empty-root"))?;
-    Ok(Outcome::Passed)
+    Ok(skipped(None, no_haproxy))
+}
+
+/// Checks compose.cluster.yaml and what it mounts; returns why HAProxy could not be asked
+/// about its own file, where that is so.
+fn several(text: &impl Fn(&str) -> Result<String>) -> Result<Option<String>> {
+    let if_there = |name: &str| {
+        let is_there = root().join(name).exists();
+        is_there.then(|| text(name)).transpose()
+    };
+    let problems = cluster::Cluster {
+        compose: &text("deploy/compose.cluster.yaml")?,
+        haproxy: &text(HAPROXY)?,
+        prometheus: if_there("deploy/prometheus/prometheus.yml")?.as_deref(),
+        alerts: if_there("deploy/prometheus/alerts.yml")?.as_deref(),
+        operations: &text("docs/operations.md")?,
+        folder: &root().join("deploy"),
+        interface: &Interface::read()?,
+    }
+    .problems()?;
+    ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    println!("compose.cluster.yaml and haproxy.cfg agree");
+    match haproxy() {
+        Ok(()) => {
+            // Its servers have no addresses here, which it says, and accepts.
+            run(program("haproxy").args(["-c", "-q", "-f", HAPROXY]))?;
+            Ok(None)
+        }
+        Err(error) => Ok(Some(format!("HAProxy's own check: {error:#}"))),
+    }
+}
+
+/// HAProxy's configuration.
+const HAPROXY: &str = "deploy/haproxy/haproxy.cfg";
+
+/// What is left out, if anything is.
+fn skipped(why: Option<&str>, no_haproxy: Option<String>) -> Outcome {
+    let reasons = why.map(str::to_owned).into_iter().chain(no_haproxy);
+    let reasons: Vec<_> = reasons.collect();
+    if reasons.is_empty() {
+        Outcome::Passed
+    } else {
+        Outcome::Skipped(reasons.join("; "))
+    }
 }
 
 /// The members' folders, as the workspace names them.

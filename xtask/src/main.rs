@@ -17,13 +17,17 @@ mod counts;
 mod deny;
 mod dist;
 mod dockerfile;
+mod interface;
+mod manifests;
 mod process;
+mod release;
 mod served;
 mod setup;
 mod steps;
 mod tidy;
 mod walk;
 mod web;
+mod yaml;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -82,6 +86,12 @@ enum Command {
     },
     /// Builds the program that ships, as a static file: target/dist/tenantry
     Dist,
+    /// Checks, builds and packs everything that a release hands out: target/release-files
+    Release {
+        /// Says what would stop a release, and goes on
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -101,6 +111,7 @@ fn main() -> ExitCode {
         Command::Counts { update: false } => steps::run(&["counts".to_owned()]),
         Command::Counts { update: true } => setup::wasm_target().and_then(|()| counts::update()),
         Command::Dist => dist::build(),
+        Command::Release { dry_run } => release::release(dry_run),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::{cargo, container, counts, deny, setup, tidy, walk, web};
+use crate::{cargo, container, counts, deny, manifests, setup, tidy, walk, web};
 
 /// How a step ended that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,11 @@ const STEPS: &[Step] = &[
         "container",
         "the image's files, and its program in an empty root",
         container::step,
+    ),
+    step(
+        "manifests",
+        "what is in deploy/kubernetes: rendered, in schemas, and as a whole",
+        manifests::step,
     ),
     step(
         "deny",

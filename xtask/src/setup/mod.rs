@@ -2,6 +2,7 @@
 
 mod node;
 mod programs;
+mod python;
 mod source;
 mod tools;
 
@@ -14,7 +15,8 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 pub(crate) use self::{
     node::npm_ci,
-    programs::{chromium, firefox, load_tools, programs, valgrind},
+    programs::{chromium, firefox, haproxy, load_tools, programs, valgrind},
+    python::Packages,
     tools::{CARGO_DENY, OHA},
 };
 use crate::{

@@ -55,6 +55,31 @@ pub(crate) fn valgrind() -> Result<()> {
     install(&["valgrind"], apt_get)
 }
 
+/// Makes sure that there is what reads HAProxy's configuration.
+///
+/// # Errors
+/// It is missing, and can't be installed.
+pub(crate) fn haproxy() -> Result<()> {
+    let is_there = |name: &&str| output(program(name).arg("-v")).is_ok();
+    install_unless(is_there, &["haproxy"], apt_get)
+}
+
+/// Makes sure that there is a Python with its installer of packages.
+///
+/// # Errors
+/// One is missing, and can't be installed.
+pub(super) fn python() -> Result<()> {
+    let is_there = |name: &&str| {
+        let mut python = program("python3");
+        let asked = match name.strip_prefix("python3-") {
+            Some(module) => python.args(["-m", module, "--version"]),
+            None => python.arg("--version"),
+        };
+        output(asked).is_ok_and(|asked| asked.status.success())
+    };
+    install_unless(is_there, &["python3", "python3-pip"], apt_get)
+}
+
 /// Installs a package unless one of its programs is there, or the variable names one.
 fn one_of(variable: &str, names: &[&str], package: &str, apt: impl Fn() -> Command) -> Result<()> {
     if std::env::var_os(variable).is_some() || names.iter().any(is_there) {

@@ -1,4 +1,4 @@
-//! What runs on pushes: nothing that a user could not run.
+//! What runs on pushes and for releases: nothing that a user could not run.
 
 use anyhow::{Context as _, Result};
 use saphyr::{LoadableYamlNode as _, Yaml};
@@ -10,11 +10,36 @@ const SCRIPT: &[&str] = &[
     "exec cargo xtask test",
 ];
 
-/// What the workflow's steps may run.
-const RUNS: &[&str] = &[".ci/run", "cargo xtask test"];
+/// A workflow, and what it may do.
+#[derive(Debug)]
+struct Workflow {
+    /// The file's name.
+    name: &'static str,
+    /// What its steps may run.
+    runs: &'static [&'static str],
+    /// What they may use: the checkout, the programs that the project asks for, and what
+    /// keeps the results.
+    uses: &'static [&'static str],
+}
 
-/// What they may use: the checkout and the programs that the project asks for.
-const USES: &[&str] = &["actions/checkout", "actions/setup-node"];
+/// All workflows.
+const WORKFLOWS: &[Workflow] = &[
+    Workflow {
+        name: "ci.yml",
+        runs: &[".ci/run", "cargo xtask test"],
+        uses: &["actions/checkout", "actions/setup-node"],
+    },
+    Workflow {
+        name: "release.yml",
+        runs: &["cargo xtask test", "cargo xtask release"],
+        uses: &[
+            "actions/checkout",
+            "actions/setup-node",
+            "actions/attest-build-provenance",
+            "actions/upload-artifact",
+        ],
+    },
+];
 
 /// Lines of `.ci/run` that do more than calling `cargo xtask test`.
 pub(super) fn script(text: &str) -> Vec<String> {
@@ -33,33 +58,41 @@ pub(super) fn script(text: &str) -> Vec<String> {
     problems
 }
 
-/// Steps of the workflow that do more than that.
+/// The names of all workflows.
+pub(super) fn workflows() -> impl Iterator<Item = &'static str> {
+    WORKFLOWS.iter().map(|workflow| workflow.name)
+}
+
+/// Steps of a workflow that do more than it may, and workflows that nobody knows.
 ///
 /// # Errors
 /// It is not YAML.
-pub(super) fn workflow(text: &str) -> Result<Vec<String>> {
-    let documents = Yaml::load_from_str(text).context("ci.yml")?;
+pub(super) fn workflow(name: &str, text: &str) -> Result<Vec<String>> {
+    let Some(allowed) = WORKFLOWS.iter().find(|known| known.name == name) else {
+        return Ok(vec![format!("{name}: tidy has no rules for it")]);
+    };
+    let documents = Yaml::load_from_str(text).with_context(|| name.to_owned())?;
     let mut problems = Vec::new();
     let mut runs = 0;
     for document in &documents {
-        visit(document, &mut |name, value| {
-            let is_allowed = match name {
+        visit(document, &mut |member, value| {
+            let is_allowed = match member {
                 "run" => {
                     runs += 1;
-                    RUNS.contains(&value.trim())
+                    allowed.runs.contains(&value.trim())
                 }
                 "uses" => value
                     .split_once('@')
-                    .is_some_and(|(action, _)| USES.contains(&action)),
+                    .is_some_and(|(action, _)| allowed.uses.contains(&action)),
                 _ => true,
             };
             if !is_allowed {
-                problems.push(format!("ci.yml: `{name}: {value}` is not for every user"));
+                problems.push(format!("{name}: `{member}: {value}` is not for every user"));
             }
         });
     }
     if runs == 0 {
-        problems.push("ci.yml: runs nothing".to_owned());
+        problems.push(format!("{name}: runs nothing"));
     }
     Ok(problems)
 }
@@ -99,7 +132,7 @@ mod tests {
     fn the_workflow_only_calls_the_tests() {
         let steps = |steps: &str| {
             let text = format!("jobs:\n  test:\n    steps:\n{steps}");
-            workflow(&text).expect("YAML")
+            workflow("ci.yml", &text).expect("YAML")
         };
         let good = "      - uses: actions/checkout@v4\n      - run: .ci/run\n";
         assert_eq!(steps(good), [""; 0]);
@@ -115,6 +148,17 @@ mod tests {
             steps("      - uses: actions/checkout@v4\n"),
             ["ci.yml: runs nothing"]
         );
-        assert!(workflow("a: [\n").is_err());
+        assert!(workflow("ci.yml", "a: [\n").is_err());
+        let released = workflow("release.yml", "run: cargo xtask release");
+        assert_eq!(released.expect("YAML"), [""; 0]);
+        assert_eq!(
+            steps("      - run: cargo xtask release\n"),
+            ["ci.yml: `run: cargo xtask release` is not for every user"]
+        );
+        let another = workflow("nightly.yml", "run: cargo xtask test");
+        assert_eq!(
+            another.expect("YAML"),
+            ["nightly.yml: tidy has no rules for it"]
+        );
     }
 }

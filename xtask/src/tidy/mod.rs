@@ -80,7 +80,16 @@ fn problems(files: &[File], workspace: &Workspace) -> Result<Vec<String>> {
     let tree = read(cargo().args(args).args(["--prefix=none", "--format={p}"]))?;
     problems.extend(crates::compiler(&tree));
     problems.extend(ci::script(&content(files, ".ci/run")?));
-    problems.extend(ci::workflow(&content(files, ".github/workflows/ci.yml")?)?);
+    for name in ci::workflows() {
+        content(files, &format!(".github/workflows/{name}"))?;
+    }
+    let workflows = files.iter().filter_map(|file| {
+        let name = file.path.strip_prefix(".github/workflows/")?;
+        Some(ci::workflow(name, &file.text))
+    });
+    for found in workflows {
+        problems.extend(found?);
+    }
     problems.extend(text::changelog(
         content(files, "CHANGELOG.md").ok().as_deref(),
     ));
