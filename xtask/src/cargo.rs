@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     process::{cargo, read, root, run},
-    setup::{Component, WASM_TARGET, component, programs},
+    setup::{Component, WASM_TARGET, component, programs, prometheus},
     steps::Outcome,
 };
 
@@ -160,6 +160,22 @@ pub(crate) fn test() -> Result<Outcome> {
     run(cargo()
         .args(["test", "--workspace", "--locked"])
         .args(guests))?;
+    Ok(Outcome::Passed)
+}
+
+/// Step `dashboards`: the tests of the step `test` that need a Prometheus, which that one passes
+/// over where there is none.
+pub(crate) fn dashboards() -> Result<Outcome> {
+    if let Err(error) = prometheus() {
+        return Ok(Outcome::Skipped(format!("{error:#}")));
+    }
+    let workspace = Workspace::load()?;
+    // Built with all members, as in the step `test`: then nothing is built again.
+    run(cargo()
+        .args(["test", "--workspace", "--locked"])
+        .args(workspace.each_guest("--exclude"))
+        .args(["--test", "it", "dashboards::"])
+        .env("TENANTRY_TEST_PROMETHEUS", "1"))?;
     Ok(Outcome::Passed)
 }
 

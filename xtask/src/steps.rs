@@ -54,6 +54,11 @@ const STEPS: &[Step] = &[
         "instructions of calls: none takes many more than was accepted",
         counts::step,
     ),
+    step(
+        "dashboards",
+        "the dashboard and the alerts, in a real Prometheus",
+        cargo::dashboards,
+    ),
     step("doc", "the documentation of the code", cargo::doc),
     step(
         "web",

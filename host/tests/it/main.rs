@@ -16,6 +16,7 @@ mod limits;
 mod load;
 mod logs;
 mod memory;
+mod metrics;
 mod pages;
 mod readme;
 mod rebuild;

@@ -47,6 +47,15 @@ pub(crate) fn load_tools() -> Result<()> {
     install_unless(starts, &["wrk", "nginx", "valgrind"], apt_get)
 }
 
+/// Makes sure that there is a Prometheus, and its tool.
+///
+/// # Errors
+/// It is missing, and can't be installed.
+pub(crate) fn prometheus() -> Result<()> {
+    // The package of this name has promtool, too.
+    install(&["prometheus"], apt_get)
+}
+
 /// Makes sure that there is what counts instructions.
 ///
 /// # Errors
