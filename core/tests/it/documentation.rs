@@ -255,10 +255,11 @@ fn is_test(files: &BTreeMap<PathBuf, String>, path: &str) -> bool {
         .is_some_and(|line| line == "#[test]")
 }
 
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "docs/admin.md",
     "docs/http.md",
 ];
 
