@@ -259,6 +259,7 @@ const PAGES: [&str; 5] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "docs/admin.md",
     "docs/http.md",
     "docs/operations.md",
 ];

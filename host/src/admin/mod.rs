@@ -13,6 +13,7 @@ mod log;
 mod openapi;
 mod problem;
 mod query;
+mod question;
 mod row;
 mod sessions;
 mod tenants;

@@ -19,7 +19,10 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 
 /// Why a request was not done. What does not say otherwise has changed nothing.
 #[derive(Debug, Clone)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
     kind: Kind,
     detail: String,
     errors: Vec<Issue>,
@@ -124,22 +127,22 @@ impl Kind {
 
 impl Problem {
     fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             kind,
             detail: detail.into(),
             errors: Vec::new(),
             header: None,
             cause: None,
-        }
+        }))
     }
 
     fn with_header(mut self, name: header::HeaderName, value: impl Into<HeaderValue>) -> Self {
-        self.header = Some((name, value.into()));
+        self.0.header = Some((name, value.into()));
         self
     }
 
     fn with_errors(mut self, errors: Vec<Issue>) -> Self {
-        self.errors = errors;
+        self.0.errors = errors;
         self
     }
 
@@ -283,10 +286,9 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let detail = "the store does not answer as it should; the server's log says why";
-        Self {
-            cause: Some(error.to_string()),
-            ..Self::new(Kind::StoreUnavailable, detail).come_back()
-        }
+        let mut problem = Self::new(Kind::StoreUnavailable, detail).come_back();
+        problem.0.cause = Some(error.to_string());
+        problem
     }
 }
 
@@ -294,9 +296,9 @@ impl IntoResponse for Problem {
     /// An answer whose body [`finish`] adds, which knows the request's id.
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
-        let (_, status, _) = self.kind.parts();
+        let (_, status, _) = self.0.kind.parts();
         *response.status_mut() = status;
-        if let Some((name, value)) = &self.header {
+        if let Some((name, value)) = &self.0.header {
             response.headers_mut().insert(name, value.clone());
         }
         response.extensions_mut().insert(self);
@@ -319,7 +321,7 @@ struct Details<'a> {
 /// Gives a problem its body; leaves any other answer as it is.
 pub(super) fn finish(mut response: Response, id: RequestId) -> Response {
     let problem = response.extensions_mut().remove();
-    let Some(problem) = problem.or_else(|| Problem::of_status(response.status())) else {
+    let Some(Problem(problem)) = problem.or_else(|| Problem::of_status(response.status())) else {
         return response;
     };
     if let Some(cause) = &problem.cause {

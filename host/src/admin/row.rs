@@ -118,7 +118,8 @@ fn merge(target: Option<Value<'_, '_>>, patch: Value<'_, '_>) -> String {
     let mut known: BTreeMap<Cow<'_, str>, (usize, Value<'_, '_>)> = BTreeMap::new();
     for (name, value) in target {
         let place = known.get(&name).map_or(members.len(), |(place, _)| *place);
-        set(&mut members, place, &name, Some(value.text().to_owned()));
+        let text = value.text().to_owned();
+        set(&mut members, place, name.clone(), Some(text));
         known.insert(name, (place, value));
     }
     let mut patched: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
@@ -129,7 +130,7 @@ fn merge(target: Option<Value<'_, '_>>, patch: Value<'_, '_>) -> String {
         let place = place.unwrap_or(members.len());
         let before = before.map(|(_, value)| *value);
         let value = (!value.is_null()).then(|| merge(before, value));
-        set(&mut members, place, &name, value);
+        set(&mut members, place, name.clone(), value);
         patched.insert(name, place);
     }
     let members = members.iter().filter_map(|(name, value)| {
@@ -143,12 +144,12 @@ fn merge(target: Option<Value<'_, '_>>, patch: Value<'_, '_>) -> String {
 fn set<'a>(
     members: &mut Vec<(Cow<'a, str>, Option<String>)>,
     place: usize,
-    name: &Cow<'a, str>,
+    name: Cow<'a, str>,
     value: Option<String>,
 ) {
     match members.get_mut(place) {
         Some(member) => member.1 = value,
-        None => members.push((name.clone(), value)),
+        None => members.push((name, value)),
     }
 }
 

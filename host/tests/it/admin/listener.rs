@@ -1,16 +1,19 @@
 //! The listener itself: its token, its bounds, its log and its end.
 
-use std::{net::TcpListener, process::Output, time::Duration};
+use std::{net::TcpListener, process::Output, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tenantry::admin::Settings;
+use tenantry::{
+    admin::{Admin, Settings, Token},
+    server,
+};
 use tenantry_conformance::Exchange;
 
 use crate::support::{
     admin::{Administered, TOKEN, authorized, private_file, problem, put, request, token_file},
     client::{Connection, ask, get, message, open_session, with_header},
     program::{Program, run, tenantry},
-    server::Way,
+    server::{Setup, Way},
 };
 
 fn stderr(output: &Output) -> String {
@@ -34,7 +37,6 @@ fn nothing_is_answered_without_the_token() {
             "Bearer another-token-than-it-is",
             &format!("Bearer {TOKEN}x"),
             &format!("Bearer {}", &TOKEN[1..]),
-            "Bearer ",
         ] {
             let reply = ask(
                 server.admin,
@@ -44,7 +46,7 @@ fn nothing_is_answered_without_the_token() {
             let expected = Some(r#"Bearer error="invalid_token""#);
             assert_eq!(reply.header("www-authenticate"), expected);
         }
-        for value in [TOKEN, &format!("Basic {TOKEN}"), "Bearer"] {
+        for value in [TOKEN, &format!("Basic {TOKEN}"), "Bearer", "Bearer "] {
             let reply = ask(
                 server.admin,
                 &with_header(exchange.clone(), "authorization", value),
@@ -350,4 +352,26 @@ fn a_request_under_way_is_answered_before_the_end_and_cut_off_by_a_stop_at_once(
             stop.join().expect("it stops");
         }
     }
+}
+
+#[test]
+fn routes_that_need_no_token_are_answered_beside_the_others() {
+    let setup = Setup::new(Way::Native);
+    let listener = server::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let token = Token::read(token_file()).expect("a token");
+    let state = Arc::new(setup.state());
+    let routes = axum::Router::new().route("/ping", axum::routing::get(async || "pong"));
+    let api = Admin::new(listener, Settings::default(), token, state).with_open_routes(routes);
+    let server = setup.start();
+    let running = api.start(server.shutdown.clone()).expect("a thread");
+    let reply = ask(address, &get("/ping"));
+    assert_eq!((reply.status, reply.text()), (200, "pong".to_owned()));
+    assert!(reply.header("x-request-id").is_some());
+    let reply = ask(address, &request("POST", "/ping"));
+    assert_eq!(problem(&reply), (405, "method-not-allowed".into()));
+    assert_eq!(reply.header("allow"), Some("GET,HEAD"));
+    assert_eq!(ask(address, &get("/ping/")).status, 401);
+    assert_eq!(ask(address, &authorized(get("/tenants"))).status, 200);
+    running.stop();
 }

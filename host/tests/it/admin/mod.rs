@@ -2,9 +2,11 @@
 
 mod audit;
 mod commands;
+mod complaints;
 mod described;
 mod listener;
 mod races;
+mod refusals;
 mod sessions;
 mod tenants;
 mod usage;

@@ -49,8 +49,7 @@ fn a_change_meant_for_another_version_is_refused_with_the_version_there_is() {
         assert_eq!(reply.header("etag"), Some("\"1\""));
     }
     // Nothing was done; in the right version, all of it is.
-    let mut version = 1;
-    for change in changes() {
+    for (version, change) in (1..).zip(changes()) {
         let tag = format!("\"100\", \"{version}\"");
         let reply = server.ask(&if_match(change.clone(), &tag));
         assert!(
@@ -58,7 +57,6 @@ fn a_change_meant_for_another_version_is_refused_with_the_version_there_is() {
             "{change:?}: {}",
             reply.text()
         );
-        version += 1;
     }
     // Of a tenant that is not there, no version is right.
     for change in changes() {

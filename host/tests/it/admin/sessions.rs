@@ -5,9 +5,11 @@ use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering, time::Durati
 use serde_json::Value;
 use tenantry::{
     admin::Settings,
-    state::{Answer, Entry, State, TenantDirectory},
+    state::{
+        Answer, Entry, Pending, SessionRecords, State, StoreError, StoredSession, TenantDirectory,
+    },
 };
-use tenantry_core::tenancy::Unavailable;
+use tenantry_core::{session::SessionId, tenancy::Unavailable, time::Timestamp};
 
 use crate::support::{
     admin::{Administered, problem, request},
@@ -67,7 +69,7 @@ fn a_revoked_session_is_over_at_once_and_the_others_are_not() {
         ))
     };
     assert_eq!(revoke(&first).status, 204);
-    assert_eq!(say("acme", &first).status, 403);
+    assert_eq!(say("acme", &first).status, 404);
     assert_eq!(say("acme", &second).status, 200);
     // Twice, of another tenant, and no id at all.
     for session in [
@@ -84,7 +86,7 @@ fn a_revoked_session_is_over_at_once_and_the_others_are_not() {
     open_session(server.service, "acme");
     let all = request("DELETE", "/tenants/acme/sessions");
     assert_eq!(server.json(&all, 200)["revoked"], 2);
-    assert_eq!(say("acme", &second).status, 403);
+    assert_eq!(say("acme", &second).status, 404);
     assert_eq!(say("globex", &others).status, 200);
     assert_eq!(server.json(&all, 200)["revoked"], 0);
     assert_eq!(list(&server, "")["count"], 0);
@@ -101,7 +103,7 @@ fn sessions_of_an_archived_tenant_can_be_listed_and_ended() {
     server.json(&request("POST", "/tenants/acme/resume"), 200);
     assert_eq!(
         ask(server.service, &chat("acme", &session, "hi")).status,
-        403
+        404
     );
 }
 
@@ -157,4 +159,54 @@ fn tenants_that_this_server_cannot_find_have_no_sessions_to_tell_of() {
     assert_eq!(away, (503, "store-unavailable".into()));
     let late = with(|state| state.tenants = Box::new(Late));
     assert_eq!(late, (404, "no-such-tenant".into()));
+}
+
+const SESSION: &str = "b1946ac9-2492-4d23-8c6b-6f3d1d9f7a10";
+
+/// Has one session, which ends before anybody can end it, and cannot count.
+struct Fleeting;
+
+fn away<'a, T: Send + 'a>() -> Pending<'a, Result<T, StoreError>> {
+    Box::pin(async { Err(StoreError::Unavailable("s3cret".to_owned())) })
+}
+
+impl SessionRecords for Fleeting {
+    fn list<'a>(
+        &'a self,
+        _: &'a Entry,
+        _: Option<SessionId>,
+        _: usize,
+    ) -> Pending<'a, Result<Vec<StoredSession>, StoreError>> {
+        let session = StoredSession {
+            id: SessionId::parse(SESSION).expect("an id"),
+            used: Timestamp::default(),
+        };
+        Box::pin(async move { Ok(vec![session]) })
+    }
+
+    fn count<'a>(&'a self, _: &'a Entry) -> Pending<'a, Result<u64, StoreError>> {
+        away()
+    }
+
+    fn revoke<'a>(&'a self, _: &'a Entry, _: SessionId) -> Pending<'a, Result<bool, StoreError>> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn revoke_all<'a>(&'a self, _: &'a Entry) -> Pending<'a, Result<u64, StoreError>> {
+        away()
+    }
+}
+
+#[test]
+fn a_session_that_ends_first_is_unknown_and_sessions_out_of_reach_are_a_503() {
+    let fleeting = |state: &mut State| state.session_records = Arc::new(Fleeting);
+    let server = Administered::with(Way::Native, Settings::default(), fleeting);
+    let path = "/tenants/acme/sessions";
+    let reply = server.ask(&request("DELETE", &format!("{path}/{SESSION}")));
+    assert_eq!(problem(&reply), (404, "no-such-session".into()));
+    for exchange in [get(path), request("DELETE", path)] {
+        let reply = server.ask(&exchange);
+        assert_eq!(problem(&reply), (503, "store-unavailable".into()));
+        assert!(!reply.text().contains("s3cret"));
+    }
 }

@@ -3,18 +3,19 @@
 use std::{
     sync::Arc,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 use tenantry::{
     admin::Settings,
-    state::{MemoryUsage, Pending, StoreError, Usage, UsageQuery, UsageRow, UsageStore},
+    state::{MemoryUsage, Pending, State, StoreError, Usage, UsageQuery, UsageRow, UsageStore},
 };
 use tenantry_conformance::Exchange;
 
 use crate::support::{
     admin::{Administered, authorized, problem},
-    client::{ask_raw, get, with_header},
+    client::{Connection, ask_raw, get, with_header},
     server::Way,
 };
 
@@ -245,4 +246,39 @@ fn wrong_questions_are_named() {
             assert!(reply.text().contains(part), "{}", reply.text());
         }
     }
+}
+
+/// More usage than anybody can take.
+struct Endless;
+
+impl UsageStore for Endless {
+    fn add(&self, _: Vec<UsageRow>) -> Pending<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn query(&self, query: UsageQuery) -> Pending<'_, Result<Vec<UsageRow>, StoreError>> {
+        let first = query.after.map_or(0, |(minute, _)| minute + 1);
+        let rows = (first..).take(query.max).map(|minute| UsageRow {
+            tenant: 1,
+            minute,
+            usage: Usage::default(),
+        });
+        let rows = rows.collect();
+        Box::pin(async { Ok(rows) })
+    }
+}
+
+#[test]
+fn a_client_that_takes_no_more_of_an_export_is_given_up() {
+    let settings = Settings {
+        max_connections: 1,
+        write_timeout: Duration::from_millis(100),
+        ..Settings::default()
+    };
+    let endless = |state: &mut State| state.usage = Arc::new(Endless);
+    let server = Administered::with(Way::Native, settings, endless);
+    let mut client = Connection::open(server.admin);
+    client.send_exchange(&authorized(get("/usage?format=csv")));
+    // There is room for one connection: this one waits until the other is gone.
+    assert_eq!(server.ask(&get("/tenants")).status, 200);
 }

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod inside;
 pub(crate) mod later;
+pub(crate) mod openapi;
 pub(crate) mod program;
 pub(crate) mod server;
 pub(crate) mod stores;
