@@ -226,6 +226,11 @@ struct ServeOpts {
     #[arg(long, value_name = "DURATION", env = "TENANTRY_DRAIN", default_value = "10s", value_parser = duration)]
     drain: Duration,
 
+    /// Time for which the server serves on once it is to stop, while /readyz says that it is
+    /// not ready: balancers need it to notice
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_DRAIN_DELAY", default_value = "0s", value_parser = duration)]
+    drain_delay: Duration,
+
     /// Address and port of the admin API; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS:PORT", env = "TENANTRY_ADMIN", default_value = "127.0.0.1:9001", value_parser = address, requires = "admin_token_file")]
     admin: SocketAddr,
@@ -335,6 +340,8 @@ pub struct ServeTask {
     pub cors_origins: Vec<Origin>,
     /// How connections and requests are treated.
     pub server: server::Settings,
+    /// For which the server serves on once it is to stop.
+    pub drain_delay: Duration,
     /// The admin API, if there is to be one.
     pub admin: Option<AdminTask>,
     /// Tenants that have metrics of their own.
@@ -465,6 +472,7 @@ impl ServeOpts {
                 idle_timeout: self.idle_timeout,
                 drain: self.drain,
             },
+            drain_delay: self.drain_delay,
             admin: self.admin_token_file.map(|token_file| AdminTask {
                 listen: self.admin,
                 token_file,

@@ -11,7 +11,7 @@ use crate::{
     admin::{self, Admin, Token, TokenError},
     engine::EngineKind,
     limits, logging,
-    metrics::{self, Metrics},
+    metrics::{self, Metrics, Phase},
     opts::{ServeTask, StateKind},
     reload,
     sandbox::{Component, SandboxLimits},
@@ -180,8 +180,10 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         Some((task, token)) => Some(bind_admin(task.listen, token, &state)?),
         None => None,
     };
+    let metrics = Arc::clone(&state.metrics);
     let server = Server::new(listener, settings, state, component).with_extras(extras);
-    signals::stop(server.shutdown()).map_err(Error::Serve)?;
+    let announced = move || metrics.enter(Phase::Draining);
+    signals::stop(server.shutdown(), task.drain_delay, announced).map_err(Error::Serve)?;
     if let Some((file, seen)) = reloads {
         let shutdown = server.shutdown();
         reload::start(file, seen, task.watch, directory, shutdown).map_err(Error::Serve)?;

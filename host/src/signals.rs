@@ -1,16 +1,22 @@
 //! Signals that stop the program, and the one that has it read its tenants again.
 
-use std::{io, thread};
+use std::{io, thread, time::Duration};
 
 use tokio::signal;
 
 use crate::server::Shutdown;
 
-/// The first SIGTERM or ctrl-c stops the server gently, the second one at once.
+/// The first SIGTERM or ctrl-c stops the server gently, the second one at once. `announce` is
+/// called at the first one, and the server serves on for `delay`: whoever sends requests here
+/// learns meanwhile that it should not.
 ///
 /// # Errors
 /// The system gives no thread, or no way to catch signals.
-pub(crate) fn stop(shutdown: Shutdown) -> io::Result<()> {
+pub(crate) fn stop(
+    shutdown: Shutdown,
+    delay: Duration,
+    announce: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -22,6 +28,14 @@ pub(crate) fn stop(shutdown: Shutdown) -> io::Result<()> {
     let watch = move || {
         runtime.block_on(async move {
             signals.next().await;
+            announce();
+            if !delay.is_zero() {
+                tracing::info!(?delay, "going to stop; not ready any more");
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => {}
+                    () = signals.next() => {}
+                }
+            }
             tracing::info!("stopping: open requests are answered; a second signal cuts them off");
             shutdown.drain();
             signals.next().await;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     process::{cargo, read, root, run},
-    setup::{Component, WASM_TARGET, component, programs, prometheus},
+    setup::{Component, WASM_TARGET, component, postgres, programs, prometheus},
     steps::Outcome,
 };
 
@@ -157,10 +157,17 @@ pub(crate) fn test() -> Result<Outcome> {
     // A guest's exports can't be linked for this machine; the host's tests run the guests.
     let workspace = Workspace::load()?;
     let guests = workspace.each_guest("--exclude");
-    run(cargo()
-        .args(["test", "--workspace", "--locked"])
-        .args(guests))?;
-    Ok(Outcome::Passed)
+    let mut test = cargo();
+    test.args(["test", "--workspace", "--locked"]).args(guests);
+    let postgres = postgres();
+    if postgres.is_ok() {
+        test.env("TENANTRY_TEST_POSTGRES", "1");
+    }
+    run(&mut test)?;
+    Ok(match postgres {
+        Ok(()) => Outcome::Passed,
+        Err(error) => Outcome::Skipped(format!("tests with PostgreSQL: {error:#}")),
+    })
 }
 
 /// Step `dashboards`: the tests of the step `test` that need a Prometheus, which that one passes

@@ -6,9 +6,6 @@ use anyhow::{Context as _, Result};
 
 use crate::process::root;
 
-/// Names that the server will have: other work in progress brings them.
-const COMING: &[&str] = &["TENANTRY_CACHE", "/healthz", "/readyz", "/metrics"];
-
 /// Variables that the server reads, and paths that it answers.
 #[derive(Debug)]
 pub(crate) struct Interface {
@@ -30,17 +27,11 @@ impl Interface {
     /// Finds `env = "TENANTRY_..."` and `"/..."` in source.
     pub(crate) fn of(source: &str) -> Self {
         let literal = |rest: &str| rest.split('"').next().unwrap_or_default().to_owned();
-        let coming = |is_path: bool| {
-            let names = COMING
-                .iter()
-                .filter(move |name| name.starts_with('/') == is_path);
-            names.map(|name| (*name).to_owned())
-        };
         let after = |mark| source.split(mark).skip(1).map(literal);
         let paths = after("\"/").map(|path| format!("/{path}"));
         Self {
-            variables: after("env = \"").chain(coming(false)).collect(),
-            paths: paths.chain(coming(true)).collect(),
+            variables: after("env = \"").collect(),
+            paths: paths.collect(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod bodies;
 mod capacity;
+mod cluster;
 mod connections;
 mod contract;
 mod cors;

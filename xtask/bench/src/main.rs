@@ -8,6 +8,7 @@ mod connection;
 mod oha;
 mod place;
 mod plot;
+mod postgres;
 mod process;
 mod report;
 mod results;

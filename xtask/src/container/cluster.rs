@@ -13,13 +13,6 @@ use crate::{
     yaml::{documents, items, members, text as text_of},
 };
 
-/// Files that it mounts and that come with other work in progress.
-const COMING: &[&str] = &[
-    "prometheus/prometheus.yml",
-    "prometheus/alerts.yml",
-    "grafana/dashboard.json",
-];
-
 /// What begins the name of a server.
 const SERVER: &str = "tenantry-";
 
@@ -187,8 +180,7 @@ impl Cluster<'_> {
                 }
                 continue;
             }
-            let is_coming = COMING.contains(&from.trim_start_matches("./"));
-            if !is_coming && !self.folder.join(from).exists() {
+            if !self.folder.join(from).exists() {
                 problems.push(format!("there is no file {from}"));
             }
             if mode != Some("ro") {

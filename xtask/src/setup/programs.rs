@@ -56,6 +56,21 @@ pub(crate) fn prometheus() -> Result<()> {
     install(&["prometheus"], apt_get)
 }
 
+/// Makes sure that there is a server of PostgreSQL that tests can start.
+///
+/// # Errors
+/// It is missing, and can't be installed.
+pub(crate) fn postgres() -> Result<()> {
+    // Debian has it outside of PATH.
+    let versions = || {
+        std::fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+    };
+    let is_there = |_: &&str| is_there(&"initdb") || versions().next().is_some();
+    install_unless(is_there, &["postgresql"], apt_get)
+}
+
 /// Makes sure that there is what counts instructions.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! State in databases: what is kept, what is changed, and what cannot be used.
 
+mod backup;
 mod broken;
 mod contract;
 mod kills;

@@ -22,8 +22,9 @@ fn text(output: &Output) -> (String, String) {
 
 #[test]
 fn a_file_goes_in_once_and_comes_out_byte_for_byte() {
-    let (sqlite, postgres) = (Sqlite::new(), Postgres::start());
-    for database in [&sqlite as &dyn Database, &postgres] {
+    let mut databases: Vec<Box<dyn Database>> = vec![Box::new(Sqlite::new())];
+    databases.extend(Postgres::start().map(|postgres| Box::new(postgres) as _));
+    for database in databases {
         let folder = Folder::new();
         let file = folder.join("tenants.jsonl");
         fs::write(&file, FILE).expect("a file");

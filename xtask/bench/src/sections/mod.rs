@@ -8,6 +8,7 @@ mod memory;
 mod neighbour;
 mod size;
 mod start;
+mod stores;
 mod tenants;
 
 use std::{
@@ -63,12 +64,13 @@ pub(crate) struct Kind {
 }
 
 /// All kinds, in the order of the document.
-pub(crate) const KINDS: [Kind; 9] = [
+pub(crate) const KINDS: [Kind; 10] = [
     http::KIND,
     latency::KIND,
     neighbour::KIND,
     idle::KIND,
     calls::KIND,
+    stores::KIND,
     tenants::KIND,
     memory::KIND,
     start::KIND,
