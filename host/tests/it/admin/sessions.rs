@@ -6,7 +6,8 @@ use serde_json::Value;
 use tenantry::{
     admin::Settings,
     state::{
-        Answer, Entry, Pending, SessionRecords, State, StoreError, StoredSession, TenantDirectory,
+        Answer, Author, Entry, Pending, SessionRecords, State, StoreError, StoredSession,
+        TenantDirectory,
     },
 };
 use tenantry_core::{session::SessionId, tenancy::Unavailable, time::Timestamp};
@@ -163,7 +164,7 @@ fn tenants_that_this_server_cannot_find_have_no_sessions_to_tell_of() {
 
 const SESSION: &str = "b1946ac9-2492-4d23-8c6b-6f3d1d9f7a10";
 
-/// Has one session, which ends before anybody can end it, and cannot count.
+/// Has one session, which ends before anybody can end it, and cannot tell of the others.
 struct Fleeting;
 
 fn away<'a, T: Send + 'a>() -> Pending<'a, Result<T, StoreError>> {
@@ -192,7 +193,11 @@ impl SessionRecords for Fleeting {
         Box::pin(async { Ok(false) })
     }
 
-    fn revoke_all<'a>(&'a self, _: &'a Entry) -> Pending<'a, Result<u64, StoreError>> {
+    fn revoke_all<'a>(
+        &'a self,
+        _: &'a Entry,
+        _: &'a Author,
+    ) -> Pending<'a, Result<u64, StoreError>> {
         away()
     }
 }
