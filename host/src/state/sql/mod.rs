@@ -247,7 +247,8 @@ impl SqlStore {
             // What somebody else still does with a connection is given up.
             let _ = tokio::time::timeout(self.database.timeout, close).await;
         });
-        self.runtime.shutdown_background();
+        // With the last task goes the lock.
+        self.runtime.shutdown_timeout(self.database.timeout);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use sqlx::{
-    Executor,
+    AnyConnection, Connection as _, Executor,
     any::AnyPoolOptions,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
@@ -156,18 +156,18 @@ pub(super) async fn open(
     };
     let dialect = place.dialect();
     let options = place.connect_options(access).map_err(failed)?;
+    // A pool would try again and again.
+    let mut first = AnyConnection::connect_with(&options)
+        .await
+        .map_err(failed)?;
+    first.execute(session(dialect)).await.map_err(failed)?;
+    first.close().await.map_err(failed)?;
     let pool = AnyPoolOptions::new()
         .max_connections(MAX_CONNECTIONS)
         .acquire_timeout(settings.timeout)
         .after_connect(move |connection, _| {
             Box::pin(async move {
-                // FULL: a commit is on the disk when it is answered.
-                let settings = dialect.pick(
-                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                     PRAGMA busy_timeout = 5000",
-                    "SET application_name = 'tenantry'",
-                );
-                connection.execute(settings).await?;
+                connection.execute(session(dialect)).await?;
                 Ok(())
             })
         })
@@ -183,6 +183,15 @@ pub(super) async fn open(
     };
     check(&database, place, access).await?;
     Ok(database)
+}
+
+/// What holds for a connection.
+fn session(dialect: Dialect) -> &'static str {
+    // FULL: a commit is on the disk when it is answered.
+    dialect.pick(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000",
+        "SET application_name = 'tenantry'",
+    )
 }
 
 /// Makes sure that the schema is this program's.

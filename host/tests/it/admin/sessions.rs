@@ -189,7 +189,12 @@ impl SessionRecords for Fleeting {
         away()
     }
 
-    fn revoke<'a>(&'a self, _: &'a Entry, _: SessionId) -> Pending<'a, Result<bool, StoreError>> {
+    fn revoke<'a>(
+        &'a self,
+        _: &'a Entry,
+        _: SessionId,
+        _: &'a Author,
+    ) -> Pending<'a, Result<bool, StoreError>> {
         Box::pin(async { Ok(false) })
     }
 

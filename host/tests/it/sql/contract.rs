@@ -137,8 +137,11 @@ fn the_recorded_cases_come_out_as_recorded_with_a_database() {
         let settings = database.settings();
         tenantry::state::sql::import(&settings, text, by, &ManualClock::default())
             .expect("an empty database");
-        let open = Open::new(database);
-        let Open { store, state, .. } = open;
+        let rules = Settings {
+            limits: false,
+            ..Settings::default()
+        };
+        let Open { store, state, .. } = Open::at(database, rules, 1_000_000);
         let server = Setup::new(Way::Tenant).start_with(state);
         replay(&mut Sockets(server.address)).assert_passed();
         drop(server);
