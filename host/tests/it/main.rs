@@ -29,5 +29,6 @@ mod stopping;
 mod stores;
 mod support;
 mod tenants;
+mod traces;
 mod usage;
 mod world;
