@@ -9,6 +9,7 @@ use std::{
 
 use bytesize::ByteSize;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+use http::Uri;
 use tenantry_core::{memory, session::Lifetime};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -21,6 +22,7 @@ use crate::{
     sandbox::{Isolation, SandboxLimits},
     server::{self, Origin},
     state::sql::{Place, PlaceError},
+    traces::TraceSettings,
 };
 
 /// A multi-tenant chat service: one sandbox for each tenant.
@@ -245,6 +247,16 @@ struct ServeOpts {
     #[arg(long, value_name = "N", env = "TENANTRY_METRICS_TENANTS", default_value = "20", value_parser = metrics_tenants)]
     metrics_tenants: usize,
 
+    /// OpenTelemetry collector that traces are sent to, as http://host:4318; /v1/traces is
+    /// added where it has no path
+    #[arg(long, value_name = "URL", env = "TENANTRY_OTLP", value_parser = collector)]
+    otlp: Option<Uri>,
+
+    /// Part of the requests that is traced, from 0 to 1; those that come with a traceparent
+    /// are traced where that is
+    #[arg(long, value_name = "RATIO", env = "TENANTRY_OTLP_SAMPLE", default_value = "1", value_parser = ratio)]
+    otlp_sample: f64,
+
     /// Form of the log
     #[arg(
         long,
@@ -346,6 +358,8 @@ pub struct ServeTask {
     pub admin: Option<AdminTask>,
     /// Tenants that have metrics of their own.
     pub metrics_tenants: usize,
+    /// Where traces go, if they are wanted.
+    pub traces: Option<TraceSettings>,
     /// The log's form.
     pub log: LogForm,
     /// What is logged.
@@ -478,6 +492,10 @@ impl ServeOpts {
                 token_file,
             }),
             metrics_tenants: self.metrics_tenants,
+            traces: self.otlp.map(|collector| TraceSettings {
+                collector,
+                ratio: self.otlp_sample,
+            }),
             log: self.log,
             log_filter: self.log_filter,
         }
@@ -530,6 +548,19 @@ fn metrics_tenants(text: &str) -> Result<usize, String> {
         Ok(tenants) if tenants <= MAX_METRICS_TENANTS => Ok(tenants),
         _ => Err(format!("it must be from 0 to {MAX_METRICS_TENANTS}")),
     }
+}
+
+fn collector(text: &str) -> Result<Uri, String> {
+    let uri: Option<Uri> = text.parse().ok();
+    let uri = uri.filter(|uri| uri.scheme_str() == Some("http") && uri.query().is_none());
+    let message = "it must be a URL such as http://127.0.0.1:4318; https is not spoken";
+    uri.ok_or_else(|| message.to_owned())
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio: Option<f64> = text.parse().ok();
+    let ratio = ratio.filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| "it must be from 0 to 1".to_owned())
 }
 
 fn max_sessions(text: &str) -> Result<u32, String> {

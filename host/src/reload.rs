@@ -8,6 +8,7 @@
 use std::{io, path::Path, sync::Arc, thread, time::Duration};
 
 use crate::{
+    metrics::Metrics,
     server::Shutdown,
     signals::Hangups,
     state::{Directory, Reloaded},
@@ -83,6 +84,7 @@ pub(crate) fn start(
     read: Seen,
     is_watched: bool,
     directory: Arc<Directory>,
+    metrics: Arc<Metrics>,
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -108,6 +110,12 @@ pub(crate) fn start(
             };
             let (read, reread) = file.read_again();
             watch = Watch::new(read);
+            match &reread {
+                Reread::Other(_) => metrics.has_reloaded(true),
+                Reread::Refused(_) => metrics.has_reloaded(false),
+                Reread::RefusedAgain(_) if is_asked => metrics.has_reloaded(false),
+                _ => {}
+            }
             take_over(file.path(), reread, is_asked, &directory);
         }
     };

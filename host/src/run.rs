@@ -1,7 +1,7 @@
 //! Serving: everything that can be wrong with the configuration is found before the port is
 //! bound.
 
-use std::{io, io::Write, sync::Arc};
+use std::{io, io::Write, sync::Arc, time::Duration};
 
 use tenantry_component::Precompiled;
 use tenantry_core::registry::Parsed;
@@ -22,6 +22,7 @@ use crate::{
         sql::{OpenError, SqlStore, StoreSettings},
     },
     tenants_file::{self, ReadError, Seen, TenantsFile},
+    traces::{Traces, TracesError},
 };
 
 /// Why the program stopped, or never started.
@@ -56,6 +57,9 @@ pub enum Error {
     /// There is no token for the admin API.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// Traces cannot be sent to where they should be.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The address of the admin API cannot be listened on.
     #[error("{address} cannot be listened on for the admin API; --admin names another address")]
     BindAdmin {
@@ -79,7 +83,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Tenants(_) | Self::Demo(_) | Self::Token(_) => 2,
+            Self::Tenants(_) | Self::Demo(_) | Self::Token(_) | Self::Traces(_) => 2,
             Self::Sandbox(_)
             | Self::Store(_)
             | Self::Bind { .. }
@@ -102,6 +106,9 @@ pub fn extras(task: &ServeTask) -> Result<Extras, Error> {
         cors: (!origins.is_empty()).then(|| Arc::new(Cors::new(origins))),
     })
 }
+
+/// For the collector to take the traces that were made last.
+const LAST_TRACES: Duration = Duration::from_secs(2);
 
 /// Serves until the program is told to stop.
 ///
@@ -163,11 +170,15 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
             (directory, state)
         }
     };
+    let traces = task.traces.as_ref().map(Traces::start).transpose()?;
+    let traces = traces.map(Arc::new);
     let state = State {
         metrics: Arc::new(Metrics::new(task.metrics_tenants)),
+        traces: traces.clone(),
         ..state
     };
     let state = Arc::new(state.watched());
+    let metrics = Arc::clone(&state.metrics);
     let tenants = directory.len();
 
     let no_address = |source| Error::Bind {
@@ -186,7 +197,8 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     signals::stop(server.shutdown(), task.drain_delay, announced).map_err(Error::Serve)?;
     if let Some((file, seen)) = reloads {
         let shutdown = server.shutdown();
-        reload::start(file, seen, task.watch, directory, shutdown).map_err(Error::Serve)?;
+        reload::start(file, seen, task.watch, directory, metrics, shutdown)
+            .map_err(Error::Serve)?;
     }
     let admin = admin.map(|admin| admin.start(server.shutdown()));
     let admin = admin.transpose().map_err(Error::Serve)?;
@@ -198,6 +210,9 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     }
     if let Some(store) = store {
         store.close();
+    }
+    if let Some(traces) = traces {
+        traces.stop(LAST_TRACES);
     }
     served.map_err(Error::Serve)?;
     match log.dropped_lines() {

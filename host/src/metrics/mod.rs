@@ -33,7 +33,7 @@ pub use self::{
 pub(crate) use self::{
     health::Phase,
     requests::{Requests, Route},
-    sandboxes::{End, PoolCounts},
+    sandboxes::{End, PoolCounts, fault_name},
 };
 use crate::state::Collected;
 

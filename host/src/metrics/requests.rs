@@ -57,6 +57,13 @@ impl Route {
     }
 }
 
+impl Route {
+    /// Its label.
+    pub(crate) fn name(self) -> &'static str {
+        Self::NAMES.get(self as usize).map_or("other", |row| row.0)
+    }
+}
+
 /// The methods that are told apart; all others are the last.
 pub(super) const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "OPTIONS", "other"];
 

@@ -34,6 +34,11 @@ pub(super) const FAULTS: [&str; 7] = [
     "deadline", "memory", "stack", "reply", "answer", "trap", "make",
 ];
 
+/// The label of a fault.
+pub(crate) fn fault_name(fault: &Fault) -> &'static str {
+    FAULTS.get(place(fault)).copied().unwrap_or_default()
+}
+
 fn place(fault: &Fault) -> usize {
     match fault {
         Fault::Deadline => 0,

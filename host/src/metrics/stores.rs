@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use opentelemetry::trace::SpanKind;
 use tenantry_core::{
     limit::Admission,
     session::{SessionId, TenantKey},
@@ -19,10 +20,13 @@ use tenantry_core::{
 };
 
 use super::{Metrics, histogram::Histogram};
-use crate::state::{
-    Answer, AuditQuery, AuditRecord, Author, Change, ChangeError, Entry, Expected, Pending,
-    RateLimiter, Record, SessionRecords, SessionStore, State, StoreError, StoredSession,
-    TenantDirectory, TenantQuery, TenantStore, UsageQuery, UsageRow, UsageStore,
+use crate::{
+    state::{
+        Answer, AuditQuery, AuditRecord, Author, Change, ChangeError, Entry, Expected, Pending,
+        RateLimiter, Record, SessionRecords, SessionStore, State, StoreError, StoredSession,
+        TenantDirectory, TenantQuery, TenantStore, UsageQuery, UsageRow, UsageStore,
+    },
+    traces::Traces,
 };
 
 /// How an operation of a store ended.
@@ -43,6 +47,51 @@ pub(super) const OUTCOMES: [&str; 3] = ["ok", "error", "abandoned"];
 #[derive(Debug, Default)]
 pub struct Operation {
     outcomes: [Histogram; OUTCOMES.len()],
+}
+
+/// An operation of a watched store: how it is timed, and where it is traced.
+struct Watch {
+    store: &'static str,
+    operation: &'static str,
+    times: Arc<Operation>,
+    traces: Option<Arc<Traces>>,
+}
+
+impl Watch {
+    fn answer<'a, T: 'a, E: Failure + 'a>(
+        &'a self,
+        answer: Answer<'a, Result<T, E>>,
+    ) -> Answer<'a, Result<T, E>> {
+        match answer {
+            Answer::Now(result) => {
+                if outcome(&result) == Outcome::Error {
+                    self.times.count(Outcome::Error, Duration::ZERO);
+                }
+                Answer::Now(result)
+            }
+            Answer::Later(later) => Answer::Later(Box::pin(self.time(later))),
+        }
+    }
+
+    async fn time<T, E: Failure>(
+        &self,
+        operation: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        // A part of what asks, which is what polls this.
+        let part = self.traces.as_ref().and_then(|traces| {
+            let name = format!("{}.{}", self.store, self.operation);
+            traces.part(name, SpanKind::Client)
+        });
+        let result = self.times.time(operation).await;
+        if let Some(part) = part {
+            part.set("tenantry.store", self.store);
+            part.set("tenantry.operation", self.operation);
+            if outcome(&result) == Outcome::Error {
+                part.failed("store");
+            }
+        }
+        result
+    }
 }
 
 impl Operation {
@@ -68,21 +117,6 @@ impl Operation {
     fn count(&self, outcome: Outcome, duration: Duration) {
         if let Some(histogram) = self.outcomes.get(outcome as usize) {
             histogram.observe(duration);
-        }
-    }
-
-    fn answer<'a, T: 'a, E: Failure + 'a>(
-        &'a self,
-        answer: Answer<'a, Result<T, E>>,
-    ) -> Answer<'a, Result<T, E>> {
-        match answer {
-            Answer::Now(result) => {
-                if outcome(&result) == Outcome::Error {
-                    self.count(Outcome::Error, Duration::ZERO);
-                }
-                Answer::Now(result)
-            }
-            Answer::Later(later) => Answer::Later(Box::pin(self.time(later))),
         }
     }
 }
@@ -139,47 +173,56 @@ impl Failure for ChangeError {
 /// A store, and the times of its operations, in the order in which they are named.
 struct Watched<T, const N: usize> {
     store: T,
-    operations: [Arc<Operation>; N],
+    operations: [Watch; N],
 }
 
 impl<T, const N: usize> Watched<T, N> {
-    fn new(metrics: &Metrics, name: &'static str, store: T, names: [&'static str; N]) -> Self {
+    fn new(by: &Watcher, name: &'static str, store: T, names: [&'static str; N]) -> Self {
         Self {
             store,
-            operations: names.map(|operation| metrics.operation(name, operation)),
+            operations: names.map(|operation| Watch {
+                store: name,
+                operation,
+                times: by.metrics.operation(name, operation),
+                traces: by.traces.clone(),
+            }),
         }
     }
 }
 
+/// Where a store's operations are told.
+struct Watcher {
+    metrics: Arc<Metrics>,
+    traces: Option<Arc<Traces>>,
+}
+
 impl State {
-    /// The same state, whose stores' operations are timed.
+    /// The same state, whose stores' operations are timed, and traced where traces are wanted.
     #[must_use]
     pub fn watched(self) -> Self {
-        let metrics = &*self.metrics;
+        let by = &Watcher {
+            metrics: Arc::clone(&self.metrics),
+            traces: self.traces.clone(),
+        };
         let records = ["get", "list", "change", "audit"];
         let sessions = ["list", "count", "revoke", "revoke_all"];
         Self {
-            tenants: Box::new(Watched::new(
-                metrics,
-                "tenants",
-                self.tenants,
-                ["find", "list"],
-            )),
+            tenants: Box::new(Watched::new(by, "tenants", self.tenants, ["find", "list"])),
             sessions: Box::new(Watched::new(
-                metrics,
+                by,
                 "sessions",
                 self.sessions,
                 ["open", "owner"],
             )),
-            limiter: Box::new(Watched::new(metrics, "limiter", self.limiter, ["admit"])),
-            records: Arc::new(Watched::new(metrics, "records", self.records, records)),
+            limiter: Box::new(Watched::new(by, "limiter", self.limiter, ["admit"])),
+            records: Arc::new(Watched::new(by, "records", self.records, records)),
             session_records: Arc::new(Watched::new(
-                metrics,
+                by,
                 "session_records",
                 self.session_records,
                 sessions,
             )),
-            usage: Arc::new(Watched::new(metrics, "usage", self.usage, ["add", "query"])),
+            usage: Arc::new(Watched::new(by, "usage", self.usage, ["add", "query"])),
             ..self
         }
     }

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, sync::Arc};
 
 use lru::LruCache;
+use opentelemetry::trace::SpanKind;
 use tenantry_core::{
     contract::{Call, Request, Response},
     session::TenantKey,
@@ -15,8 +16,9 @@ use super::{
     max_busy,
 };
 use crate::{
-    metrics::{End, PoolCounts},
+    metrics::{End, PoolCounts, fault_name},
     state::{Entry, State},
+    traces::{self, Part},
 };
 
 /// The sandboxes of one worker thread: bounded in number, kept by scope, the one that was
@@ -68,13 +70,16 @@ impl Sandboxes {
             Some(sandbox) => sandbox,
             None => self.make(tenant).await?,
         };
+        let traces = self.state.traces.as_ref();
+        let part = traces.and_then(|traces| traces.part("sandbox", SpanKind::Internal));
+        let within = part.as_ref().map(Part::context);
         // Where the request is given up while this waits, the sandbox goes with it.
         let mut fate = Fate {
             counts: &self.counts,
             end: Some(End::Abandoned),
         };
         let limits = &self.component.limits;
-        let response = sandbox.call(request, call, limits.max_reply).await;
+        let response = traces::within(within, sandbox.call(request, call, limits.max_reply)).await;
         fate.end = match &response {
             Err(_) => Some(End::Failed),
             Ok(_) if limits.isolation == Isolation::Request => Some(End::Used),
@@ -86,7 +91,12 @@ impl Sandboxes {
             idle.put(key(tenant), sandbox);
             self.counts.set_idle(idle.count);
         }
-        response.inspect_err(|fault| self.counts.failed(fault))
+        response.inspect_err(|fault| {
+            self.counts.failed(fault);
+            if let Some(part) = &part {
+                part.failed(fault_name(fault));
+            }
+        })
     }
 
     async fn make(&self, tenant: Option<&Arc<Entry>>) -> Result<Sandbox, Fault> {

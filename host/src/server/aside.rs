@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderValue;
+use opentelemetry::Context;
 use tenantry_core::{
     contract::{Method, Payload, Request},
     tenancy::Unavailable,
@@ -32,6 +33,7 @@ use crate::{
     engine::Engine,
     metrics::{Gauge, Held, Metrics},
     state::{Entry, State, Usage},
+    traces,
 };
 
 /// Bytes of a body that is large. Handing a smaller one to another thread would cost more
@@ -46,6 +48,8 @@ pub(super) struct Job {
     pub(super) body: Bytes,
     /// Is told whose it is, as soon as that is known.
     pub(super) whose: Arc<OnceLock<Arc<Entry>>>,
+    /// What it is a part of, where traces are wanted.
+    pub(super) context: Option<Context>,
 }
 
 /// A job, who waits for it, and that it is waiting.
@@ -109,7 +113,7 @@ pub(super) fn work(mut jobs: Jobs, engine: Engine) -> io::Result<()> {
                 let answer =
                     async { body_of(&engine, engine.answer_for(&request, is_of).await).await };
                 let reply = tokio::select! {
-                    reply = timed(&work.busy, answer) => reply,
+                    reply = timed(&work.busy, traces::within(job.context.as_ref(), answer)) => reply,
                     // Nobody waits for it any more.
                     () = sender.closed() => return,
                 };

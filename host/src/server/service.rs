@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header, request::Parts, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use opentelemetry::Context;
 use tenantry_core::{
     contract::{self, Body, Method, Payload, Request},
     tenancy::Unavailable,
@@ -33,6 +34,7 @@ use crate::{
     engine::{Answered, Engine},
     metrics::{Requests, Route},
     state::Entry,
+    traces,
 };
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -76,7 +78,10 @@ impl Service {
         let (head, body) = request.into_parts();
         let entry = log::Entry::new(&head.method, head.uri.path());
         let mut tally = Tally::new(self.engine.state(), &self.requests, &head.method);
-        let mut answer = self.respond(&head, body, activity, &entry, &tally).await;
+        let traces = self.engine.state().traces.as_ref();
+        let context = traces.map(|traces| traces.request(&head.headers, start.elapsed()));
+        let respond = self.respond(&head, body, activity, &entry, &tally);
+        let mut answer = traces::within(context.as_ref(), respond).await;
         if let Some(cors) = &self.extras.cors {
             cors.mark(&head.headers, &mut answer);
         }
@@ -87,6 +92,10 @@ impl Service {
         let duration = start.elapsed();
         tally.answered(answer.status().as_u16(), duration);
         entry.write(tally.tenant_id(), answer.status(), duration);
+        if let Some(context) = &context {
+            let (route, status) = (tally.route.get().name(), answer.status().as_u16());
+            traces::answered(context, &head.method, route, status, tally.tenant_id());
+        }
         // It is counted before anybody can have seen the answer.
         drop(tally);
         activity.answer_begins();
@@ -138,6 +147,12 @@ impl Service {
                     content_type: content_type.cloned(),
                     body,
                     whose: Arc::clone(whose.get_or_init(Arc::default)),
+                    context: self
+                        .engine
+                        .state()
+                        .traces
+                        .as_ref()
+                        .map(|_| Context::current()),
                 };
                 let reply = self.aside.ask(job).await;
                 return reply.unwrap_or_else(|Unavailable| unavailable());

@@ -40,7 +40,10 @@ pub use self::{
     },
 };
 
-use crate::metrics::{Metrics, Probe};
+use crate::{
+    metrics::{Metrics, Probe},
+    traces::Traces,
+};
 
 /// Something that will be known; asked for seldom.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -170,6 +173,8 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// What has to answer for this server to be ready.
     pub probes: Vec<Arc<dyn Probe>>,
+    /// Where traces go, if they are wanted.
+    pub traces: Option<Arc<Traces>>,
     /// What this process counts about itself.
     pub metrics: Arc<Metrics>,
 }
@@ -201,6 +206,7 @@ impl State {
             meters: Meters::default(),
             clock,
             probes: Vec::new(),
+            traces: None,
             metrics: Arc::default(),
         }
     }

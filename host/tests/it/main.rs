@@ -30,5 +30,6 @@ mod stopping;
 mod stores;
 mod support;
 mod tenants;
+mod traces;
 mod usage;
 mod world;

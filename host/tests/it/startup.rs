@@ -23,7 +23,7 @@ use crate::support::{
 
 /// Every flag of `serve` that has a value: a good one, a bad one, and what the message
 /// about the bad one says would be right.
-const FLAGS: [(&str, &str, &str, &str); 24] = [
+const FLAGS: [(&str, &str, &str, &str); 27] = [
     (
         "--listen",
         "127.0.0.1:0",
@@ -66,6 +66,14 @@ const FLAGS: [(&str, &str, &str, &str); 24] = [
     ("--write-timeout", "5s", "5 apples", "10s, 5m or 24h"),
     ("--idle-timeout", "6s", "0", "longer than 0"),
     ("--drain", "0", "later", "10s, 5m or 24h"),
+    ("--metrics-tenants", "0", "10001", "from 0 to 10000"),
+    (
+        "--otlp",
+        "http://127.0.0.1:4318",
+        "https://a.example",
+        "a URL such as http://127.0.0.1:4318",
+    ),
+    ("--otlp-sample", "0.5", "1.5", "from 0 to 1"),
     ("--log", "json", "xml", "text, json"),
     (
         "--log-filter",
@@ -186,7 +194,7 @@ fn the_help_names_each_flag_with_its_variable_and_its_default() {
         let about = about.split(" --").next().unwrap_or_default();
         let env = format!("[env: {}=", env_name(flag));
         assert!(about.contains(&env), "{flag}: {about}");
-        let is_off = ["--demo", "--cors-origin"].contains(flag);
+        let is_off = ["--demo", "--cors-origin", "--otlp"].contains(flag);
         assert_eq!(about.contains("[default: "), !is_off, "{flag}: {about}");
     }
     let in_help = help.matches("[env: ").count();

@@ -219,6 +219,7 @@ impl SqlStore {
                 meters: Meters::default(),
                 clock,
                 probes: vec![Arc::new(database.clone())],
+                traces: None,
                 metrics: Arc::default(),
             };
             Ok((state, database, sessions.writer))
