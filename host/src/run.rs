@@ -14,7 +14,7 @@ use crate::{
     sandbox::{Component, SandboxLimits},
     server::{self, Cors, Demo, DemoError, Extras, Server},
     signals,
-    state::{Directory, State, SystemClock},
+    state::{Clock, CountedBy, Directory, Redis, RedisError, State, SystemClock},
     tenants_file::{self, ReadError, TenantsFile},
 };
 
@@ -28,6 +28,9 @@ pub enum Error {
     /// The folder of a web page cannot be served.
     #[error(transparent)]
     Demo(#[from] DemoError),
+    /// The Redis of `--cache` can't be used.
+    #[error(transparent)]
+    Cache(#[from] RedisError),
     /// The sandboxes cannot be made.
     #[error(
         "the sandboxes cannot be made; --sandboxes (for each of --threads) says how many, the \
@@ -59,7 +62,11 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Tenants(_) | Self::Demo(_) => 2,
-            Self::Sandbox(_) | Self::Bind { .. } | Self::Serve(_) | Self::Output(_) => 1,
+            Self::Cache(_)
+            | Self::Sandbox(_)
+            | Self::Bind { .. }
+            | Self::Serve(_)
+            | Self::Output(_) => 1,
         }
     }
 }
@@ -132,9 +139,14 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         check_room(&task.sandbox, settings.max_body);
     }
     let tenants = parsed.registry.rows().len();
-    let clock = Arc::new(SystemClock::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let directory = Arc::new(Directory::of(parsed.registry));
-    let state = State::in_memory(Arc::clone(&directory), task.tenants, rules, clock);
+    let file_name = task.tenants;
+    let mut state = State::in_memory(Arc::clone(&directory), file_name, rules, Arc::clone(&clock));
+    if let Some(cache) = &task.cache {
+        let redis = Redis::start(cache, task.store_timeout, clock, CountedBy::Redis)?;
+        state.limiter = Box::new(redis.limiter(rules));
+    }
 
     let no_address = |source| Error::Bind {
         address: task.listen,

@@ -10,6 +10,7 @@ mod directory;
 mod entry;
 mod memory;
 mod records;
+mod redis;
 mod usage;
 
 use std::{path::PathBuf, pin::Pin, sync::Arc};
@@ -31,6 +32,10 @@ pub use self::{
     records::{
         AuditEvent, AuditQuery, AuditRecord, Author, Change, ChangeError, Expected, FileTenants,
         Record, SessionRecords, StoredSession, TenantQuery, TenantStore,
+    },
+    redis::{
+        CachedSession, CountedBy, Redis, RedisError, RedisLimiter, RedisUrl, RedisUrlError,
+        SessionCache,
     },
     usage::{MemoryUsage, Meters, Step, Usage, UsageQuery, UsageRow, UsageStore},
 };

@@ -18,6 +18,7 @@ mod memory;
 mod pages;
 mod readme;
 mod rebuild;
+mod redis;
 mod reload;
 mod requests;
 mod slow;

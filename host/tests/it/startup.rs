@@ -23,7 +23,7 @@ use crate::support::{
 
 /// Every flag of `serve` that has a value: a good one, a bad one, and what the message
 /// about the bad one says would be right.
-const FLAGS: [(&str, &str, &str, &str); 24] = [
+const FLAGS: [(&str, &str, &str, &str); 26] = [
     (
         "--listen",
         "127.0.0.1:0",
@@ -51,6 +51,13 @@ const FLAGS: [(&str, &str, &str, &str); 24] = [
     ("--max-reply", "9MiB", "1KiB", "from 64.0 KiB to 1.0 GiB"),
     ("--session-ttl", "1h", "1ms", "0, or at least 10ms"),
     ("--max-sessions", "7", "-7", "from 0 to 4294967295"),
+    (
+        "--cache",
+        "redis://localhost:6380/3",
+        "localhost:6380",
+        "redis://127.0.0.1:6379/0",
+    ),
+    ("--store-timeout", "250ms", "9ms", "at least 10ms"),
     (
         "--cors-origin",
         "https://a.example,null",
@@ -159,6 +166,27 @@ fn each_flag_has_its_variable_and_the_command_line_comes_first() {
 }
 
 #[test]
+fn a_password_is_not_repeated() {
+    for (value, shown) in [
+        ("redis://:hush@h:port/0", "'redis://***@h:port/0'"),
+        ("rediss://me:hush@h/0", "'rediss://***@h/0'"),
+        ("me:hush@h", "'***@h'"),
+    ] {
+        for output in [
+            serve_nothing(&[("TENANTRY_CACHE", value)], &[]),
+            serve_nothing(&[], &["--cache", value]),
+        ] {
+            assert_refused(&output, "--cache", shown, "redis://");
+            assert!(!stderr(&output).contains("hush"), "{}", stderr(&output));
+        }
+    }
+    let mut help = tenantry(&["serve", "--help"]);
+    help.env("TENANTRY_CACHE", "redis://:hush@h");
+    let help = help.output().expect("the program runs");
+    assert!(!String::from_utf8_lossy(&help.stdout).contains("hush"));
+}
+
+#[test]
 fn the_tenants_file_may_be_named_in_the_environment() {
     let mut command = tenantry(&["serve"]);
     command.env("TENANTRY_TENANTS", "elsewhere.jsonl");
@@ -184,9 +212,11 @@ fn the_help_names_each_flag_with_its_variable_and_its_default() {
             .split_once(&format!("{flag} "))
             .unwrap_or_else(|| panic!("{flag} is not in the help"));
         let about = about.split(" --").next().unwrap_or_default();
-        let env = format!("[env: {}=", env_name(flag));
+        // What may have a password is not shown.
+        let end = if *flag == "--cache" { ']' } else { '=' };
+        let env = format!("[env: {}{end}", env_name(flag));
         assert!(about.contains(&env), "{flag}: {about}");
-        let is_off = ["--demo", "--cors-origin"].contains(flag);
+        let is_off = ["--demo", "--cors-origin", "--cache"].contains(flag);
         assert_eq!(about.contains("[default: "), !is_off, "{flag}: {about}");
     }
     let in_help = help.matches("[env: ").count();
@@ -227,6 +257,9 @@ fn each_flag_sets_what_it_says() {
     assert!(!task.rules.limits);
     assert_eq!(task.rules.lifetime, Lifetime::new(seconds(3600)));
     assert_eq!(task.rules.max_sessions, 7);
+    let cache = task.cache.expect("a cache").to_string();
+    assert_eq!(cache, "redis://localhost:6380/3");
+    assert_eq!(task.store_timeout, Duration::from_millis(250));
     assert_eq!(task.demo, Some(PathBuf::from("page")));
     let origins = ["https://a.example", "null"].map(|origin| origin.parse().expect("an origin"));
     assert_eq!(task.cors_origins, origins);
@@ -260,6 +293,8 @@ fn the_defaults_are_as_documented() {
         Lifetime::new(Duration::from_secs(24 * 60 * 60))
     );
     assert_eq!(task.rules.max_sessions, 1_000_000);
+    assert!(task.cache.is_none());
+    assert_eq!(task.store_timeout, Duration::from_secs(1));
     assert_eq!(task.demo, None);
     assert_eq!(task.cors_origins, []);
     assert_eq!(task.server.max_body, 1 << 20);

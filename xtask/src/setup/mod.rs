@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 pub(crate) use self::{
     node::npm_ci,
-    programs::{chromium, firefox, load_tools, programs, valgrind},
+    programs::{chromium, firefox, load_tools, programs, stores, valgrind},
     tools::{CARGO_DENY, OHA},
 };
 use crate::{

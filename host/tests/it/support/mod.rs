@@ -6,5 +6,7 @@ pub(crate) mod client;
 pub(crate) mod inside;
 pub(crate) mod later;
 pub(crate) mod program;
+pub(crate) mod proxy;
+pub(crate) mod redis;
 pub(crate) mod server;
 pub(crate) mod stores;
