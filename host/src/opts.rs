@@ -21,7 +21,10 @@ use crate::{
     engine::EngineKind,
     sandbox::{Isolation, SandboxLimits},
     server::{self, Origin},
-    state::sql::{Place, PlaceError},
+    state::{
+        RedisUrl, RedisUrlError,
+        sql::{Place, PlaceError},
+    },
     traces::TraceSettings,
 };
 
@@ -64,7 +67,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct ImportOpts {
     /// The database: sqlite:PATH, which is made where there is none, or postgres://...
-    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", value_parser = place)]
+    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", hide_env_values = true, value_parser = place)]
     state: Place,
 
     /// Where the database has tenants already, imports nothing and is no error
@@ -78,7 +81,7 @@ struct ImportOpts {
 #[derive(Debug, Args)]
 struct ExportOpts {
     /// The database: sqlite:PATH, or postgres://...
-    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", value_parser = place)]
+    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", hide_env_values = true, value_parser = place)]
     state: Place,
 
     /// Writes archived tenants, too
@@ -112,12 +115,8 @@ struct ServeOpts {
 
     /// Where tenants, sessions and usage are kept: memory, for tenants of a file; sqlite:PATH,
     /// for one server; or postgres://USER:PASSWORD@HOST:PORT/DATABASE, for several
-    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", default_value = "memory", value_parser = state)]
+    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", hide_env_values = true, default_value = "memory", value_parser = state)]
     state: StateKind,
-
-    /// Time for an answer of a store; then it counts as out of reach
-    #[arg(long, value_name = "DURATION", env = "TENANTRY_STORE_TIMEOUT", default_value = "1s", value_parser = duration_above_0)]
-    store_timeout: Duration,
 
     /// Reads the tenants file again when it has changed, true or false; SIGHUP does so anyway
     #[arg(long, value_name = "BOOL", env = "TENANTRY_WATCH", default_value = "true", value_parser = boolean, action = clap::ArgAction::Set)]
@@ -176,6 +175,21 @@ struct ServeOpts {
         value_parser = max_sessions
     )]
     max_sessions: u32,
+
+    /// Redis that counts the chats of several servers together, as redis://HOST:PORT/DATABASE;
+    /// with :PASSWORD@ before the host where it wants one
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TENANTRY_CACHE",
+        hide_env_values = true
+    )]
+    cache: Option<String>,
+
+    /// Time for a store elsewhere, such as Redis, to answer, from 10ms; then it is
+    /// done without, where possible
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_STORE_TIMEOUT", default_value = "1s", value_parser = store_timeout)]
+    store_timeout: Duration,
 
     /// Folder of a web page, with an index.html, that is served under /demo/; it is read
     /// at the start and may have 64MiB
@@ -336,8 +350,6 @@ pub struct ServeTask {
     pub tenants: PathBuf,
     /// Where state is kept.
     pub state: StateKind,
-    /// For an answer of a store.
-    pub store_timeout: Duration,
     /// Whether the tenants file is read again when it has changed.
     pub watch: bool,
     /// What answers requests.
@@ -346,6 +358,10 @@ pub struct ServeTask {
     pub sandbox: SandboxLimits,
     /// What holds for all tenants.
     pub rules: memory::Settings,
+    /// The Redis that counts chats; without one, this process does.
+    pub cache: Option<RedisUrl>,
+    /// For a store elsewhere to answer.
+    pub store_timeout: Duration,
     /// The folder of a web page to serve.
     pub demo: Option<PathBuf>,
     /// Whose pages may read answers; if empty, only those from this server may.
@@ -412,7 +428,8 @@ pub fn parse(
             // What is written on the command line is meant more than what is around.
             let port = port.filter(|_| !listen_is_given);
             let listen = listen_address(&opts.listen, port)?;
-            Ok(Task::Serve(Box::new(opts.into_task(listen))))
+            let cache = opts.cache.as_deref().map(cache_url).transpose()?;
+            Ok(Task::Serve(Box::new(opts.into_task(listen, cache))))
         }
     }
 }
@@ -443,8 +460,21 @@ fn listen_address(
     Ok(address)
 }
 
+/// Not a value parser: the message of those repeats the value, which may have a password.
+fn cache_url(text: &str) -> Result<RedisUrl, clap::Error> {
+    text.parse().map_err(|error: RedisUrlError| {
+        let shown = match (text.split_once("://"), text.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, address))) => format!("{scheme}://***@{address}"),
+            (None, Some((_, address))) => format!("***@{address}"),
+            (_, None) => text.to_owned(),
+        };
+        let message = format!("invalid value '{shown}' for '--cache <URL>': {error}");
+        Cli::command().error(clap::error::ErrorKind::ValueValidation, message)
+    })
+}
+
 impl ServeOpts {
-    fn into_task(self, listen: SocketAddr) -> ServeTask {
+    fn into_task(self, listen: SocketAddr, cache: Option<RedisUrl>) -> ServeTask {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.unwrap_or_else(processors);
         let sandboxes = || {
@@ -456,7 +486,6 @@ impl ServeOpts {
             listen,
             tenants: self.tenants,
             state: self.state,
-            store_timeout: self.store_timeout,
             watch: self.watch,
             engine: self.engine,
             sandbox: SandboxLimits {
@@ -472,6 +501,8 @@ impl ServeOpts {
                 lifetime: Lifetime::new(self.session_ttl),
                 max_sessions: self.max_sessions,
             },
+            cache,
+            store_timeout: self.store_timeout,
             demo: self.demo,
             cors_origins: self.cors_origin,
             server: server::Settings {
@@ -588,6 +619,16 @@ fn duration_above_0(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("it must be longer than 0".to_owned()),
         duration => Ok(duration),
+    }
+}
+
+/// Shorter, a store would be lost by being busy for a moment.
+const MIN_STORE_TIMEOUT: Duration = Duration::from_millis(10);
+
+fn store_timeout(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        time if time >= MIN_STORE_TIMEOUT => Ok(time),
+        _ => Err("it must be at least 10ms".to_owned()),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     server::{self, Cors, Demo, DemoError, Extras, Server},
     signals,
     state::{
-        Directory, State, SystemClock,
+        Clock, CountedBy, Directory, Redis, RedisError, State, SystemClock,
         sql::{OpenError, SqlStore, StoreSettings},
     },
     tenants_file::{self, ReadError, Seen, TenantsFile},
@@ -38,6 +38,9 @@ pub enum Error {
     /// The folder of a web page cannot be served.
     #[error(transparent)]
     Demo(#[from] DemoError),
+    /// The Redis of `--cache` can't be used.
+    #[error(transparent)]
+    Cache(#[from] RedisError),
     /// The sandboxes cannot be made.
     #[error(
         "the sandboxes cannot be made; --sandboxes (for each of --threads) says how many, the \
@@ -86,6 +89,7 @@ impl Error {
             Self::Tenants(_) | Self::Demo(_) | Self::Token(_) | Self::Traces(_) => 2,
             Self::Sandbox(_)
             | Self::Store(_)
+            | Self::Cache(_)
             | Self::Bind { .. }
             | Self::BindAdmin { .. }
             | Self::Serve(_)
@@ -154,22 +158,31 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         limits::check_mappings(task.sandbox.total(settings.threads));
         check_room(&task.sandbox, settings.max_body);
     }
-    let clock = Arc::new(SystemClock::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (mut store, mut reloads) = (None, None);
-    let (directory, state) = match source {
+    let (directory, mut state) = match source {
         Source::File { file, seen, parsed } => {
             let directory = Arc::new(Directory::of(parsed.registry));
             reloads = Some((file, seen));
-            let state = State::in_memory(Arc::clone(&directory), task.tenants, rules, clock);
+            let state = State::in_memory(
+                Arc::clone(&directory),
+                task.tenants,
+                rules,
+                Arc::clone(&clock),
+            );
             (directory, state)
         }
         Source::Database(settings) => {
-            let (opened, state) = SqlStore::open(&settings, rules, clock)?;
+            let (opened, state) = SqlStore::open(&settings, rules, Arc::clone(&clock))?;
             let directory = Arc::clone(opened.directory());
             store = Some(opened);
             (directory, state)
         }
     };
+    if let Some(cache) = &task.cache {
+        let redis = Redis::start(cache, task.store_timeout, clock, CountedBy::Redis)?;
+        state.limiter = Box::new(redis.limiter(rules));
+    }
     let traces = task.traces.as_ref().map(Traces::start).transpose()?;
     let traces = traces.map(Arc::new);
     let state = State {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     process::{cargo, read, root, run},
-    setup::{Component, WASM_TARGET, component, postgres, programs, prometheus},
+    setup::{Component, WASM_TARGET, component, postgres, programs, prometheus, stores},
     steps::Outcome,
 };
 
@@ -154,6 +154,7 @@ pub(crate) fn clippy() -> Result<Outcome> {
 /// Step `test`: unit tests, integration tests and the examples in the documentation.
 pub(crate) fn test() -> Result<Outcome> {
     programs()?;
+    stores();
     // A guest's exports can't be linked for this machine; the host's tests run the guests.
     let workspace = Workspace::load()?;
     let guests = workspace.each_guest("--exclude");

@@ -11,6 +11,7 @@ mod entry;
 mod flush;
 mod memory;
 mod records;
+mod redis;
 pub mod sql;
 mod usage;
 
@@ -34,6 +35,10 @@ pub use self::{
     records::{
         AuditEvent, AuditQuery, AuditRecord, Author, Change, ChangeError, Expected, FileTenants,
         Record, SessionRecords, StoredSession, TenantQuery, TenantStore,
+    },
+    redis::{
+        CachedSession, CountedBy, Redis, RedisError, RedisLimiter, RedisUrl, RedisUrlError,
+        SessionCache,
     },
     usage::{
         Collected, MemoryUsage, Meters, Step, Traffic, Usage, UsageQuery, UsageRow, UsageStore,

@@ -21,6 +21,7 @@ mod metrics;
 mod pages;
 mod readme;
 mod rebuild;
+mod redis;
 mod reload;
 mod requests;
 mod slow;

@@ -23,13 +23,14 @@ use crate::support::{
 
 /// Every flag of `serve` that has a value: a good one, a bad one, and what the message
 /// about the bad one says would be right.
-const FLAGS: [(&str, &str, &str, &str); 27] = [
+const FLAGS: [(&str, &str, &str, &str); 31] = [
     (
         "--listen",
         "127.0.0.1:0",
         "nowhere",
         "write it as 127.0.0.1:8001",
     ),
+    ("--state", "memory", "mysql://a", "sqlite:PATH"),
     ("--watch", "false", "perhaps", "true or false"),
     ("--threads", "2", "0", "at least 1"),
     ("--engine", "native", "magic", "wasm, native"),
@@ -52,6 +53,13 @@ const FLAGS: [(&str, &str, &str, &str); 27] = [
     ("--session-ttl", "1h", "1ms", "0, or at least 10ms"),
     ("--max-sessions", "7", "-7", "from 0 to 4294967295"),
     (
+        "--cache",
+        "redis://localhost:6380/3",
+        "localhost:6380",
+        "redis://127.0.0.1:6379/0",
+    ),
+    ("--store-timeout", "250ms", "9ms", "at least 10ms"),
+    (
         "--cors-origin",
         "https://a.example,null",
         "a.example",
@@ -66,6 +74,7 @@ const FLAGS: [(&str, &str, &str, &str); 27] = [
     ("--write-timeout", "5s", "5 apples", "10s, 5m or 24h"),
     ("--idle-timeout", "6s", "0", "longer than 0"),
     ("--drain", "0", "later", "10s, 5m or 24h"),
+    ("--drain-delay", "3s", "later", "10s, 5m or 24h"),
     ("--metrics-tenants", "0", "10001", "from 0 to 10000"),
     (
         "--otlp",
@@ -167,6 +176,27 @@ fn each_flag_has_its_variable_and_the_command_line_comes_first() {
 }
 
 #[test]
+fn a_password_is_not_repeated() {
+    for (value, shown) in [
+        ("redis://:hush@h:port/0", "'redis://***@h:port/0'"),
+        ("rediss://me:hush@h/0", "'rediss://***@h/0'"),
+        ("me:hush@h", "'***@h'"),
+    ] {
+        for output in [
+            serve_nothing(&[("TENANTRY_CACHE", value)], &[]),
+            serve_nothing(&[], &["--cache", value]),
+        ] {
+            assert_refused(&output, "--cache", shown, "redis://");
+            assert!(!stderr(&output).contains("hush"), "{}", stderr(&output));
+        }
+    }
+    let mut help = tenantry(&["serve", "--help"]);
+    help.env("TENANTRY_CACHE", "redis://:hush@h");
+    let help = help.output().expect("the program runs");
+    assert!(!String::from_utf8_lossy(&help.stdout).contains("hush"));
+}
+
+#[test]
 fn the_tenants_file_may_be_named_in_the_environment() {
     let mut command = tenantry(&["serve"]);
     command.env("TENANTRY_TENANTS", "elsewhere.jsonl");
@@ -186,15 +216,34 @@ fn the_help_names_each_flag_with_its_variable_and_its_default() {
     assert!(help.contains("a plain number is seconds"), "{help}");
     assert!(help.contains("a plain number is bytes"), "{help}");
     let flags = FLAGS.map(|(flag, ..)| flag);
-    let others = ["--tenants", "--no-limits", "--demo"];
+    let others = [
+        "--tenants",
+        "--no-limits",
+        "--demo",
+        "--admin",
+        "--admin-token-file",
+    ];
     for flag in flags.iter().chain(&others) {
         let (_, about) = help
             .split_once(&format!("{flag} "))
             .unwrap_or_else(|| panic!("{flag} is not in the help"));
         let about = about.split(" --").next().unwrap_or_default();
-        let env = format!("[env: {}=", env_name(flag));
+        // What may have a password is not shown.
+        let end = if ["--cache", "--state"].contains(flag) {
+            ']'
+        } else {
+            '='
+        };
+        let env = format!("[env: {}{end}", env_name(flag));
         assert!(about.contains(&env), "{flag}: {about}");
-        let is_off = ["--demo", "--cors-origin", "--otlp"].contains(flag);
+        let is_off = [
+            "--demo",
+            "--cors-origin",
+            "--otlp",
+            "--cache",
+            "--admin-token-file",
+        ]
+        .contains(flag);
         assert_eq!(about.contains("[default: "), !is_off, "{flag}: {about}");
     }
     let in_help = help.matches("[env: ").count();
@@ -235,6 +284,9 @@ fn each_flag_sets_what_it_says() {
     assert!(!task.rules.limits);
     assert_eq!(task.rules.lifetime, Lifetime::new(seconds(3600)));
     assert_eq!(task.rules.max_sessions, 7);
+    let cache = task.cache.expect("a cache").to_string();
+    assert_eq!(cache, "redis://localhost:6380/3");
+    assert_eq!(task.store_timeout, Duration::from_millis(250));
     assert_eq!(task.demo, Some(PathBuf::from("page")));
     let origins = ["https://a.example", "null"].map(|origin| origin.parse().expect("an origin"));
     assert_eq!(task.cors_origins, origins);
@@ -268,6 +320,8 @@ fn the_defaults_are_as_documented() {
         Lifetime::new(Duration::from_secs(24 * 60 * 60))
     );
     assert_eq!(task.rules.max_sessions, 1_000_000);
+    assert!(task.cache.is_none());
+    assert_eq!(task.store_timeout, Duration::from_secs(1));
     assert_eq!(task.demo, None);
     assert_eq!(task.cors_origins, []);
     assert_eq!(task.server.max_body, 1 << 20);

@@ -15,7 +15,9 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 pub(crate) use self::{
     node::npm_ci,
-    programs::{chromium, firefox, haproxy, load_tools, postgres, programs, prometheus, valgrind},
+    programs::{
+        chromium, firefox, haproxy, load_tools, postgres, programs, prometheus, stores, valgrind,
+    },
     python::Packages,
     tools::{CARGO_DENY, OHA},
 };

@@ -17,6 +17,14 @@ pub(crate) fn programs() -> Result<()> {
     install(&OF_THE_README, apt_get)
 }
 
+/// Installs what the tests use as stores, if that works here. Tests that find a store
+/// missing say so, and check nothing.
+pub(crate) fn stores() {
+    if let Err(error) = install(&["redis-server"], apt_get) {
+        println!("note: {error:#}; the tests with Redis are skipped");
+    }
+}
+
 /// Makes sure that there is a Chromium; `CHROMIUM` in the environment names one.
 ///
 /// # Errors

@@ -10,5 +10,7 @@ pub(crate) mod inside;
 pub(crate) mod later;
 pub(crate) mod openapi;
 pub(crate) mod program;
+pub(crate) mod proxy;
+pub(crate) mod redis;
 pub(crate) mod server;
 pub(crate) mod stores;
