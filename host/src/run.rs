@@ -191,7 +191,6 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         ..state
     };
     let state = Arc::new(state.watched());
-    let metrics = Arc::clone(&state.metrics);
     let tenants = directory.len();
 
     let no_address = |source| Error::Bind {
@@ -206,7 +205,8 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     };
     let metrics = Arc::clone(&state.metrics);
     let server = Server::new(listener, settings, state, component).with_extras(extras);
-    let announced = move || metrics.enter(Phase::Draining);
+    let phase = Arc::clone(&metrics);
+    let announced = move || phase.enter(Phase::Draining);
     signals::stop(server.shutdown(), task.drain_delay, announced).map_err(Error::Serve)?;
     if let Some((file, seen)) = reloads {
         let shutdown = server.shutdown();

@@ -255,12 +255,13 @@ fn is_test(files: &BTreeMap<PathBuf, String>, path: &str) -> bool {
         .is_some_and(|line| line == "#[test]")
 }
 
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/admin.md",
     "docs/http.md",
+    "docs/metrics.md",
     "docs/operations.md",
 ];
 

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     Shared, activity::Activities, aside::Aside, connection, listener::BACKLOG, service::Service,
-    turns::Turns,
+    start::Start, turns::Turns,
 };
 use crate::{engine::Engine, metrics::Gauge};
 
@@ -25,12 +25,17 @@ pub(super) fn work(
     shared: Arc<Shared>,
     engine: Engine,
     aside: Aside,
+    start: Start,
 ) -> io::Result<()> {
     // Everything of a connection stays on its thread.
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    runtime.block_on(serve(listener, shared, engine, aside))
+    if start.wait() {
+        runtime.block_on(serve(listener, shared, engine, aside))
+    } else {
+        Ok(())
+    }
 }
 
 async fn serve(

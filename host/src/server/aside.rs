@@ -27,6 +27,7 @@ use tokio::{
 
 use super::{
     service::{Reply, body_of},
+    start::Start,
     tally::{nanos, timed},
 };
 use crate::{
@@ -85,11 +86,14 @@ impl Aside {
 }
 
 /// Runs the calling thread as the one beside a worker, until that has ended.
-pub(super) fn work(mut jobs: Jobs, engine: Engine) -> io::Result<()> {
+pub(super) fn work(mut jobs: Jobs, engine: Engine, start: Start) -> io::Result<()> {
     yield_to_workers();
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
+    if !start.wait() {
+        return Ok(());
+    }
     let engine = Rc::new(engine);
     runtime.block_on(async {
         while let Some((job, mut sender, waiting)) = jobs.0.recv().await {

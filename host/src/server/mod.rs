@@ -19,6 +19,7 @@ mod listener;
 mod log;
 mod service;
 mod shutdown;
+mod start;
 mod tally;
 mod timed;
 mod turns;
@@ -30,6 +31,7 @@ use tenantry_core::contract::Method;
 use tokio::sync::{Semaphore, mpsc};
 
 pub(crate) use self::log::{RequestId, logged_text};
+use self::start::Starter;
 pub use self::{
     cors::{Cors, Origin, OriginError},
     demo::{Demo, DemoError},
@@ -173,11 +175,18 @@ impl Server {
         let max_connections = settings.max_connections as u64;
         state.metrics.max_connections.set(max_connections);
         thread::scope(|scope| {
+            // Before anybody may take files.
+            let maintenance = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let maintenance = maintenance.inspect_err(|_| shutdown.now())?;
+            let mut starter = Starter::new();
             let mut workers = Vec::new();
             // Each thread has one until it ends.
             let (alive, mut ended) = mpsc::channel::<()>(1);
             for n in 0..settings.threads {
                 let (aside, jobs) = aside::channel(Arc::clone(&state.metrics));
+                let start = starter.thread();
                 let worker = listener.try_clone().and_then(|listener| {
                     let (shared, state) = (Arc::clone(&shared), Arc::clone(&state));
                     let (component, alive) = (component.clone(), alive.clone());
@@ -185,25 +194,26 @@ impl Server {
                         .name(format!("tenantry-worker-{n}"))
                         .spawn_scoped(scope, move || {
                             let _alive = alive;
-                            accept::work(listener, shared, Engine::new(state, component), aside)
+                            let engine = Engine::new(state, component);
+                            accept::work(listener, shared, engine, aside, start)
                         })
                 });
                 workers.push(worker.inspect_err(|_| shutdown.now())?);
                 let (engine_state, component) = (Arc::clone(&state), component.clone());
-                let alive = alive.clone();
+                let (alive, start) = (alive.clone(), starter.thread());
                 let beside = thread::Builder::new()
                     .name(format!("tenantry-aside-{n}"))
                     .spawn_scoped(scope, move || {
                         let _alive = alive;
-                        aside::work(jobs, Engine::aside(engine_state, component))
+                        aside::work(jobs, Engine::aside(engine_state, component), start)
                     });
                 workers.push(beside.inspect_err(|_| shutdown.now())?);
             }
             drop((listener, alive));
-            let maintenance = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            let maintenance = maintenance.inspect_err(|_| shutdown.now())?;
+            if !starter.go() {
+                // Which thread failed, and why, it says when it is joined.
+                shutdown.now();
+            }
             state.metrics.enter(Phase::Serving);
             let mut usage = UsageFlush::new(&state);
             maintenance.block_on(async {

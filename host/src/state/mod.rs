@@ -36,10 +36,7 @@ pub use self::{
         AuditEvent, AuditQuery, AuditRecord, Author, Change, ChangeError, Expected, FileTenants,
         Record, SessionRecords, StoredSession, TenantQuery, TenantStore,
     },
-    redis::{
-        CachedSession, CountedBy, Redis, RedisError, RedisLimiter, RedisUrl, RedisUrlError,
-        SessionCache,
-    },
+    redis::{CountedBy, Redis, RedisError, RedisLimiter, RedisUrl, RedisUrlError},
     usage::{
         Collected, MemoryUsage, Meters, Step, Traffic, Usage, UsageQuery, UsageRow, UsageStore,
     },

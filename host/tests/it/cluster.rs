@@ -230,6 +230,7 @@ struct Balancer {
 }
 
 impl Balancer {
+    #[expect(clippy::print_stderr, reason = "what a test could not try")]
     fn start(servers: &[Ports]) -> Option<Self> {
         let has_program = Command::new("haproxy").arg("-v").output().is_ok();
         if !has_program {

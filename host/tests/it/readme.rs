@@ -192,6 +192,8 @@ fn is_uuid(text: &str) -> bool {
 /// A folder that only this test uses, with the tenants file in it.
 fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme");
+    // What an earlier run has left is no concern of this one.
+    let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a folder");
     let tenants = fs::read(workspace().join("tenants.jsonl")).expect("tenants.jsonl");
     fs::write(folder.join("tenants.jsonl"), tenants).expect("a file");

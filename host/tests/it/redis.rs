@@ -15,14 +15,13 @@ use std::{
 
 use proptest::prelude::*;
 use tenantry::state::{
-    Answer, CachedSession, CountedBy, Entry, ManualClock, RateLimiter, Redis, RedisLimiter,
-    RedisUrl, Stage, SystemClock,
+    Answer, CountedBy, Entry, ManualClock, RateLimiter, Redis, RedisLimiter, RedisUrl, Stage,
+    SystemClock,
 };
 use tenantry_core::{
     limit::{Admission, WINDOW, Window},
     memory::Settings,
     registry::Registry,
-    session::SessionId,
     time::Timestamp,
 };
 
@@ -539,64 +538,4 @@ fn a_redis_that_refuses_stops_the_start() {
     program.signal("TERM");
     let (_, _, log) = program.wait();
     assert!(!log.contains(LOST) && !log.contains("sesame"), "{log}");
-}
-
-#[test]
-fn sessions_are_cached_until_their_time_is_over() {
-    let Some(mut server) = RedisServer::start() else {
-        return;
-    };
-    let clock = Arc::<ManualClock>::default();
-    let redis = start(&server.url(), &clock);
-    let cache = redis.sessions();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let ids: Vec<_> = (0..5_u8).map(|n| SessionId::from_random([n; 16])).collect();
-    let session = |tenant| CachedSession {
-        tenant,
-        used: Timestamp::from_nanos(u64::MAX - u64::from(tenant)),
-    };
-    let (long, short) = (Duration::from_secs(60), Duration::from_millis(1));
-    runtime.block_on(async {
-        assert_eq!(cache.get(&[]).await, Ok(vec![]));
-        assert_eq!(cache.get(&ids).await, Ok(vec![None; 5]));
-        let sessions = [
-            (ids[0], session(7), long),
-            (ids[1], session(u32::MAX), Duration::MAX),
-            (ids[2], session(8), short),
-            (ids[3], session(9), long),
-        ];
-        assert_eq!(cache.put(&sessions).await, Ok(()));
-        // Another time, and no time.
-        assert_eq!(cache.put(&[(ids[0], session(6), long)]).await, Ok(()));
-        assert_eq!(
-            cache.put(&[(ids[3], session(9), Duration::ZERO)]).await,
-            Ok(())
-        );
-        assert_eq!(cache.put(&[]).await, Ok(()));
-        let known = vec![Some(session(6)), Some(session(u32::MAX)), None, None, None];
-        let end = Instant::now() + PATIENCE;
-        while cache.get(&ids).await != Ok(known.clone()) {
-            assert!(Instant::now() < end, "{:?}", cache.get(&ids).await);
-        }
-        assert_eq!(cache.remove(&ids[..1]).await, Ok(()));
-        assert_eq!(cache.remove(&[]).await, Ok(()));
-        assert_eq!(cache.get(&ids[..2]).await, Ok(vec![None, known[1]]));
-        // What somebody else has written is nothing.
-        let key = format!("tenantry:session:{}", ids[4]);
-        for value in ["", "7", "x 7", "7 x", "-1 7"] {
-            let _: String = server.run(&["SET", &key, value]);
-            assert_eq!(cache.get(&ids[4..]).await, Ok(vec![None]), "{value}");
-        }
-        server.kill();
-        assert!(cache.get(&ids).await.is_err());
-        assert!(cache.put(&[(ids[0], session(1), long)]).await.is_err());
-        assert!(cache.remove(&ids).await.is_err());
-    });
-    server.start_again();
-    wait_until("Redis is back", || redis.is_up());
-    let sessions = runtime.block_on(cache.get(&ids));
-    assert_eq!(sessions, Ok(vec![None; 5]));
 }

@@ -29,11 +29,13 @@ use crate::support::{
     server::{Served, Setup, Way},
 };
 
+/// Where a batch was sent, and its bytes.
+type Batch = (String, Vec<u8>);
+
 /// Stands in for a collector: takes what is sent, and decodes it.
 struct Collector {
     address: SocketAddr,
-    /// Where each batch was sent, and its bytes.
-    batches: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    batches: Arc<Mutex<Vec<Batch>>>,
 }
 
 impl Collector {

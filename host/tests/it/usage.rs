@@ -63,8 +63,8 @@ fn kept(state: &State) -> BTreeMap<(u64, String), Usage> {
     };
     let rows = block_on(state.usage.query(query));
     let id = |key| {
-        let ids = ["acme", "globex"].into_iter();
-        let found = ids.filter(|id| key_of(state, id) == key).next();
+        let mut ids = ["acme", "globex"].into_iter();
+        let found = ids.find(|id| key_of(state, id) == key);
         found.expect("a tenant").to_owned()
     };
     let rows = rows.expect("the store answers").into_iter();

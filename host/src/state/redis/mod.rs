@@ -4,7 +4,6 @@ mod limiter;
 mod link;
 mod owed;
 mod script;
-mod sessions;
 mod url;
 
 use std::{io, sync::Arc, thread, time::Duration};
@@ -14,7 +13,6 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
     limiter::RedisLimiter,
-    sessions::{CachedSession, SessionCache},
     url::{RedisUrl, RedisUrlError},
 };
 use self::{
@@ -59,7 +57,7 @@ pub struct Redis {
 
 impl Redis {
     /// Connects. Where Redis is out of reach, that is logged, and it is tried again until it
-    /// is reached. It is used as long as its limiter or its cache is.
+    /// is reached. It is used as long as its limiter is.
     ///
     /// `timeout` is how long it may take to answer anything. What is granted while it is lost
     /// is counted by `clock`.
@@ -120,12 +118,6 @@ impl Redis {
     pub fn limiter(&self, settings: Settings) -> RedisLimiter {
         let counter = Arc::clone(&self.counter);
         RedisLimiter::new(settings, counter, self.jobs.clone())
-    }
-
-    /// A cache of sessions in it.
-    #[must_use]
-    pub fn sessions(&self) -> SessionCache {
-        SessionCache::new(Arc::clone(&self.counter), self.jobs.clone())
     }
 
     /// Whether it can be asked now, as far as is known.

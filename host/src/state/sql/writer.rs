@@ -64,8 +64,9 @@ pub(super) struct Writer {
     timeout: Duration,
 }
 
-/// When sessions were last used that were used since this was last written down.
-type Uses = HashMap<SessionId, Timestamp>;
+/// When sessions were last used that were used since this was last written down. In the order
+/// of the ids, so that two servers that write never wait for each other.
+type Uses = BTreeMap<SessionId, Timestamp>;
 
 impl Writer {
     /// A writer for a database, which works on the calling runtime. `ended_before` says which
@@ -424,9 +425,7 @@ async fn write_uses(
         "UPDATE sessions SET used_ms = greatest(used_ms, (value ->> 1)::bigint) \
          FROM json_array_elements($1::json) WHERE id = decode(value ->> 0, 'hex')",
     );
-    // In the order of the ids, so that two servers never wait for each other.
-    let mut uses: Vec<_> = uses.iter().collect();
-    uses.sort_unstable();
+    let uses: Vec<_> = uses.iter().collect();
     for uses in uses.chunks(MAX_BATCH) {
         let rows: Vec<_> = uses
             .iter()

@@ -21,6 +21,9 @@ use super::{Folder, Scrape, busy, traffic};
 use crate::support::{client::PATIENCE, program::workspace};
 
 const DASHBOARD: &str = "deploy/grafana/dashboard.json";
+/// What it scrapes in the compose file.
+const TARGETS: &str = r#""tenantry-1:9001", "tenantry-2:9001", "tenantry-3:9001""#;
+
 const PROMETHEUS: &str = "deploy/prometheus/prometheus.yml";
 const ALERTS: &str = "deploy/prometheus/alerts.yml";
 
@@ -247,12 +250,12 @@ impl Prometheus {
     fn start(target: SocketAddr) -> Self {
         let folder = Folder::new();
         let config = read(PROMETHEUS);
-        for part in ["127.0.0.1:9001", "15s", "alerts.yml"] {
+        for part in [TARGETS, "15s", "alerts.yml"] {
             assert!(config.contains(part), "{part}");
         }
         let alerts = workspace().join(ALERTS);
         let config = config
-            .replace("127.0.0.1:9001", &target.to_string())
+            .replace(TARGETS, &format!("{:?}", target.to_string()))
             .replace("15s", "200ms")
             .replace("alerts.yml", &alerts.to_string_lossy());
         let file = folder.0.join("prometheus.yml");

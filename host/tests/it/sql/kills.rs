@@ -123,6 +123,7 @@ fn change(admin: SocketAddr, tenant: &'static str, is_over: &AtomicBool, answere
     }
 }
 
+#[expect(clippy::print_stdout, reason = "what a test has seen")]
 /// Kills servers under load, and looks for what they have answered.
 fn kill(database: &dyn Database, kills: usize, mut crash: impl FnMut(usize)) {
     let import = run(&["import", "--state", &database.state(), "tenants.jsonl"]);

@@ -82,6 +82,7 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
+    #[expect(clippy::print_stderr, reason = "what a test could not try")]
     /// A new server; none where PostgreSQL is not installed and nobody has said that it is.
     pub(crate) fn start() -> Option<Self> {
         if find("initdb").is_none() {
