@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     process::{cargo, read, root, run},
-    setup::{Component, WASM_TARGET, component, postgres, programs, prometheus, stores},
+    setup::{Component, WASM_TARGET, component, haproxy, postgres, programs, prometheus, stores},
     steps::Outcome,
 };
 
@@ -160,6 +160,9 @@ pub(crate) fn test() -> Result<Outcome> {
     let guests = workspace.each_guest("--exclude");
     let mut test = cargo();
     test.args(["test", "--workspace", "--locked"]).args(guests);
+    if haproxy().is_ok() {
+        test.env("TENANTRY_TEST_HAPROXY", "1");
+    }
     let postgres = postgres();
     if postgres.is_ok() {
         test.env("TENANTRY_TEST_POSTGRES", "1");

@@ -18,8 +18,8 @@ pub trait Clock: Send + Sync {
 #[derive(Debug)]
 pub struct SystemClock {
     start: Instant,
-    /// Since the beginning of Unix time.
-    before: Duration,
+    /// Nanoseconds since the beginning of Unix time.
+    before: u64,
 }
 
 impl SystemClock {
@@ -30,7 +30,7 @@ impl SystemClock {
             start: Instant::now(),
             before: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
-                .unwrap_or_default(),
+                .map_or(0, nanos),
         }
     }
 }
@@ -43,9 +43,13 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let nanos = (self.before + self.start.elapsed()).as_nanos();
-        Timestamp::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        Timestamp::from_nanos(self.before.saturating_add(nanos(self.start.elapsed())))
     }
+}
+
+/// A time in nanoseconds, at most 584 years.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A clock that stands still until it is told to go on.

@@ -67,8 +67,11 @@ impl MemorySessions {
             ledger.lock().used(before, now)
         };
         let owner = table.lock().owner(id, tenant.key, now, used);
-        let moved = has_moved && owner == Owner::Mine;
-        (owner, lifetime.start(now).filter(|_| moved))
+        if has_moved && owner == Owner::Mine {
+            (owner, lifetime.start(now))
+        } else {
+            (owner, None)
+        }
     }
 
     /// Takes in a session that was opened earlier or elsewhere, and was last used at `used`,
