@@ -35,8 +35,8 @@ pub use self::{
     transfer::{ExportError, Exported, ImportError, Imported, export, import},
 };
 use super::{
-    Clock, Directory, MemoryLimiter, MemorySessions, Meters, Pending, SessionRecords, SessionStore,
-    State, StoreError,
+    Breaker, ChangeError, Clock, Directory, MemoryLimiter, MemorySessions, Meters, Pending,
+    SessionRecords, SessionStore, State, StoreError, Turn,
 };
 use crate::metrics::Probe;
 
@@ -97,6 +97,8 @@ struct Database {
     pool: AnyPool,
     dialect: Dialect,
     timeout: Duration,
+    /// Keeps those who ask from waiting for a database that has gone.
+    breaker: Arc<Breaker>,
     runtime: Handle,
     /// Nobody else may write, as long as this lives.
     _lock: Option<Arc<Lock>>,
@@ -116,18 +118,60 @@ impl Database {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: OfStore + Send + 'static,
     {
+        let breaker = Arc::clone(&self.breaker);
+        let Some(permit) = breaker.enter() else {
+            let text = "it has not answered lately".to_owned();
+            return Err(StoreError::Unavailable(text).into());
+        };
         let timeout = self.timeout;
         let task = async move { tokio::time::timeout(timeout, work).await };
-        match self.runtime.spawn(task).await {
+        let done = match self.runtime.spawn(task).await {
             Ok(Ok(done)) => done,
             Ok(Err(_)) => {
                 let text = format!("no answer within {}", humantime::format_duration(timeout));
                 Err(StoreError::Unavailable(text).into())
             }
             Err(failed) => Err(StoreError::Failed(failed.to_string()).into()),
+        };
+        let is_away = done.as_ref().is_err_and(E::is_out_of_reach);
+        self.learned(if is_away {
+            permit.failed()
+        } else {
+            permit.succeeded()
+        });
+        done
+    }
+
+    /// Says so where the database has just been lost, or found again.
+    fn learned(&self, turn: Turn) {
+        let database = self.dialect.pick("SQLite", "PostgreSQL");
+        match turn {
+            Turn::None => {}
+            Turn::Opened => {
+                tracing::error!(database, "lost: what needs it is refused until it answers");
+            }
+            Turn::Closed => tracing::info!(database, "found again"),
         }
+    }
+}
+
+/// An error that may be one of a store.
+trait OfStore: From<StoreError> {
+    /// Whether the store has not answered.
+    fn is_out_of_reach(&self) -> bool;
+}
+
+impl OfStore for StoreError {
+    fn is_out_of_reach(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl OfStore for ChangeError {
+    fn is_out_of_reach(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_out_of_reach())
     }
 }
 

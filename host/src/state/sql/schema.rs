@@ -1,6 +1,6 @@
 //! Opening a database, and bringing it to the schema that this program knows.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use sqlx::{
     AnyConnection, Connection as _, Executor,
@@ -9,7 +9,15 @@ use sqlx::{
 };
 use tokio::runtime::Handle;
 
+use crate::state::{Breaker, BreakerSettings, SystemClock};
+
 use super::{Access, Database, Dialect, Place, StoreSettings, place::Lock};
+
+/// After so many failures in a row, those who ask are refused at once for a while.
+const BREAKER: BreakerSettings = BreakerSettings {
+    max_failures: 3,
+    open: Duration::from_millis(500),
+};
 
 /// Connections, at most.
 const MAX_CONNECTIONS: u32 = 8;
@@ -178,6 +186,7 @@ pub(super) async fn open(
         pool,
         dialect,
         timeout: settings.timeout,
+        breaker: Arc::new(Breaker::new(BREAKER, Arc::new(SystemClock::new()))),
         runtime: runtime.clone(),
         _lock: lock,
     };

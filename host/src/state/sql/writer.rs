@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    Database, Dialect,
+    Database, Dialect, OfStore as _,
     tenants::{signed, tenant_key},
 };
 use crate::state::StoreError;
@@ -215,6 +215,8 @@ impl Work {
         &mut self,
         work: impl AsyncFnOnce(Dialect, &mut AnyConnection) -> Result<T, sqlx::Error>,
     ) -> Option<T> {
+        let breaker = Arc::clone(&self.database.breaker);
+        let permit = breaker.enter()?;
         let dialect = self.database.dialect;
         let kept = self.connection.take();
         let database = &self.database;
@@ -230,16 +232,22 @@ impl Work {
         let error = match tokio::time::timeout(database.timeout, attempt).await {
             Ok(Ok((done, connection))) => {
                 self.connection = Some(connection);
+                self.database.learned(permit.succeeded());
                 if std::mem::take(&mut self.is_failing) {
                     tracing::info!("sessions are written down again");
                 }
                 return Some(done);
             }
-            Ok(Err(error)) => StoreError::from(error).to_string(),
-            Err(_) => "no answer in time".to_owned(),
+            Ok(Err(error)) => StoreError::from(error),
+            Err(_) => StoreError::Unavailable("no answer in time".to_owned()),
         };
+        self.database.learned(if error.is_out_of_reach() {
+            permit.failed()
+        } else {
+            permit.succeeded()
+        });
         if !std::mem::replace(&mut self.is_failing, true) {
-            tracing::error!(error, "sessions cannot be written down");
+            tracing::error!(%error, "sessions cannot be written down");
         }
         None
     }
