@@ -1,6 +1,7 @@
 //! PostgreSQL that goes away while servers run, and comes back.
 
 use std::{
+    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use crate::support::{
     client::{ask, chat, get, open_session},
     database::{Database, Postgres},
     program::{Program, run},
+    proxy::Proxy,
 };
 
 /// A server's answers come within the time of a store, and some.
@@ -75,4 +77,57 @@ fn what_is_known_is_served_without_the_database_and_the_rest_when_it_is_back() {
         ask(second.address, &chat("globex", &here, "hi")).status,
         403
     );
+}
+
+#[test]
+fn a_server_that_is_cut_off_from_the_database_loses_nothing_and_finds_back() {
+    let Some(database) = Postgres::start() else {
+        return;
+    };
+    let state = database.state();
+    assert!(
+        run(&["import", "--state", &state, "tenants.jsonl"])
+            .status
+            .success()
+    );
+    let proxy = Proxy::to(SocketAddr::from(([127, 0, 0, 1], database.port)));
+    let cut_off = serve(&database.url_by(proxy.address.port()));
+    let other = serve(&state);
+    let mut sessions = vec![open_session(cut_off.address, "acme")];
+    for stalls in [false, true] {
+        if stalls {
+            proxy.stall();
+        } else {
+            proxy.cut();
+        }
+        let there = open_session(other.address, "acme");
+        // Soon after the first failures nobody waits any more.
+        for _ in 0..6 {
+            for exchange in [open(), chat("acme", &there, "hi")] {
+                let start = Instant::now();
+                assert_eq!(ask(cut_off.address, &exchange).status, 503);
+                assert!(start.elapsed() < SOON, "{stalls}");
+            }
+        }
+        for session in &sessions {
+            assert_eq!(
+                ask(cut_off.address, &chat("acme", session, "hi")).status,
+                200
+            );
+        }
+        proxy.heal();
+        wait_for(&cut_off, &chat("acme", &there, "hi"), 200);
+        wait_for(&cut_off, &open(), 200);
+        sessions.push(there);
+        sessions.push(open_session(cut_off.address, "acme"));
+    }
+    // Whatever was answered, by whom and when, is known to both.
+    for session in &sessions {
+        for server in [&cut_off, &other] {
+            assert_eq!(
+                ask(server.address, &chat("acme", session, "hi")).status,
+                200
+            );
+        }
+    }
 }
