@@ -21,6 +21,7 @@ const PROGRAMS: [&str; 5] = ["--bins", "--example", "calls", "--example", "misbe
 pub(crate) fn run_all(args: &[OsString]) -> Result<()> {
     setup::wasm_target()?;
     setup::load_tools()?;
+    setup::postgres()?;
     let oha = setup::OHA.install()?;
     let programs = dist::static_folder("dist", &PROGRAMS)?;
     let scratch = Workspace::load()?.target_dir()?.join("bench");
