@@ -62,6 +62,8 @@ pub struct SandboxLimits {
     pub max_stack: usize,
     /// Bytes of an answer's body.
     pub max_reply: usize,
+    /// Whether stores may answer later. A sandbox whose guest has waited keeps its stack.
+    pub stores_are_late: bool,
 }
 
 impl SandboxLimits {
@@ -141,6 +143,11 @@ fn engine_settings(workers: usize, limits: &SandboxLimits) -> wasmtime::Config {
     let sandboxes = u32::try_from(limits.total(workers)).unwrap_or(u32::MAX);
     let stacks = max_busy(limits.max_per_thread) + max_busy(limits.max_aside());
     let stacks = u32::try_from(workers.saturating_mul(stacks)).unwrap_or(u32::MAX);
+    let stacks = if limits.stores_are_late {
+        sandboxes
+    } else {
+        stacks
+    };
     // Where the system can say which pages were written, just those are cleared for the
     // next sandbox; where it can't, all up to this bound are.
     let keep_resident = if PoolingAllocationConfig::is_pagemap_scan_available() {

@@ -429,9 +429,10 @@ async fn write_uses(
 ) -> Result<(), sqlx::Error> {
     let statement = dialect.pick(
         "UPDATE sessions SET used_ms = max(used_ms, value ->> 1) FROM json_each($1) \
-         WHERE id = unhex(value ->> 0)",
+         WHERE sessions.id = unhex(value ->> 0)",
         "UPDATE sessions SET used_ms = greatest(used_ms, (value ->> 1)::bigint) \
-         FROM json_array_elements($1::json) WHERE id = decode(value ->> 0, 'hex')",
+         FROM json_array_elements($1::json) \
+         WHERE sessions.id = decode(value ->> 0, 'hex')",
     );
     let uses: Vec<_> = uses.iter().collect();
     for uses in uses.chunks(MAX_BATCH) {
