@@ -482,7 +482,6 @@ impl ServeOpts {
                 .min(DEFAULT_TOTAL_SANDBOXES / threads)
                 .max(1)
         };
-        let stores_are_late = self.state != StateKind::Memory || cache.is_some();
         ServeTask {
             listen,
             tenants: self.tenants,
@@ -496,7 +495,6 @@ impl ServeOpts {
                 max_memory: self.sandbox_memory,
                 max_stack: self.sandbox_stack,
                 max_reply: self.max_reply,
-                stores_are_late,
             },
             rules: memory::Settings {
                 limits: !self.no_limits,

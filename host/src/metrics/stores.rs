@@ -322,7 +322,7 @@ impl SessionRecords for Watched<Arc<dyn SessionRecords>, 4> {
 
     fn revoke<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         id: SessionId,
         by: &'a Author,
     ) -> Pending<'a, Result<bool, StoreError>> {
@@ -331,7 +331,7 @@ impl SessionRecords for Watched<Arc<dyn SessionRecords>, 4> {
 
     fn revoke_all<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         by: &'a Author,
     ) -> Pending<'a, Result<u64, StoreError>> {
         Box::pin(self.operations[3].time(self.store.revoke_all(tenant, by)))

@@ -62,8 +62,6 @@ pub struct SandboxLimits {
     pub max_stack: usize,
     /// Bytes of an answer's body.
     pub max_reply: usize,
-    /// Whether stores may answer later. A sandbox whose guest has waited keeps its stack.
-    pub stores_are_late: bool,
 }
 
 impl SandboxLimits {
@@ -80,8 +78,7 @@ impl SandboxLimits {
     }
 }
 
-/// Sandboxes that are busy at a time, of those of a thread. Each has a stack as long as it
-/// is, and each stack is a system call when the server starts.
+/// Sandboxes that are busy at a time, of those of a thread.
 fn max_busy(sandboxes: usize) -> usize {
     sandboxes.min(128)
 }
@@ -141,13 +138,6 @@ impl Component {
 fn engine_settings(workers: usize, limits: &SandboxLimits) -> wasmtime::Config {
     // So many that they can't be reserved are refused when they are.
     let sandboxes = u32::try_from(limits.total(workers)).unwrap_or(u32::MAX);
-    let stacks = max_busy(limits.max_per_thread) + max_busy(limits.max_aside());
-    let stacks = u32::try_from(workers.saturating_mul(stacks)).unwrap_or(u32::MAX);
-    let stacks = if limits.stores_are_late {
-        sandboxes
-    } else {
-        stacks
-    };
     // Where the system can say which pages were written, just those are cleared for the
     // next sandbox; where it can't, all up to this bound are.
     let keep_resident = if PoolingAllocationConfig::is_pagemap_scan_available() {
@@ -160,7 +150,8 @@ fn engine_settings(workers: usize, limits: &SandboxLimits) -> wasmtime::Config {
         .total_core_instances(sandboxes.saturating_mul(CORE_INSTANCES))
         .total_memories(sandboxes)
         .total_tables(sandboxes.saturating_mul(TABLES))
-        .total_stacks(stacks)
+        // An idle sandbox keeps the stack of its last request.
+        .total_stacks(sandboxes)
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(1)
         .max_tables_per_component(TABLES)

@@ -1,8 +1,8 @@
 //! Sessions and limits in this process's memory. Gone when the process is.
 //!
 //! No lock is shared by all requests: sessions are spread over many tables by their
-//! random ids, and each tenant has its own ledger and window, in its account. Ended sessions are swept
-//! one table at a time.
+//! random ids, and each tenant has its own ledger and window, in its account. Ended sessions
+//! are swept one table at a time.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -131,7 +131,7 @@ impl MemorySessions {
                 id,
                 used: lifetime.start(used).unwrap_or(now),
             }));
-            if first.len() > 4 * max {
+            if first.len() > max.saturating_mul(4) {
                 first.sort_unstable_by_key(|session| session.id);
                 first.truncate(max);
             }
@@ -139,12 +139,6 @@ impl MemorySessions {
         first.sort_unstable_by_key(|session| session.id);
         first.truncate(max);
         first
-    }
-
-    /// Whose a session is, without using it.
-    pub(super) fn peek(&self, id: SessionId) -> Option<TenantKey> {
-        let now = self.settings.lifetime.tick(self.clock.now());
-        self.table(id)?.lock().peek(id, now)
     }
 
     /// Ends a session of a tenant before its time; returns whether there was one.

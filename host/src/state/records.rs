@@ -249,7 +249,7 @@ pub trait SessionRecords: Send + Sync {
     /// returns whether there was one. Where there was none, nothing is written down.
     fn revoke<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         id: SessionId,
         by: &'a Author,
     ) -> Pending<'a, Result<bool, StoreError>>;
@@ -258,7 +258,7 @@ pub trait SessionRecords: Send + Sync {
     /// there were.
     fn revoke_all<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         by: &'a Author,
     ) -> Pending<'a, Result<u64, StoreError>>;
 }
@@ -390,7 +390,7 @@ impl SessionRecords for FileTenants {
 
     fn revoke<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         id: SessionId,
         by: &'a Author,
     ) -> Pending<'a, Result<bool, StoreError>> {
@@ -406,7 +406,7 @@ impl SessionRecords for FileTenants {
 
     fn revoke_all<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         by: &'a Author,
     ) -> Pending<'a, Result<u64, StoreError>> {
         Box::pin(async move {

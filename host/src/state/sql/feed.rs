@@ -1,10 +1,11 @@
 //! What other servers have changed: told by PostgreSQL at once, and asked for regularly in
 //! case that it was not.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use sqlx::{Row as _, postgres::PgListener};
 use tenantry_core::session::TenantKey;
+use tokio::sync::Notify;
 
 use super::{
     Database,
@@ -72,8 +73,12 @@ impl Feed {
 
     /// Follows for ever.
     pub(super) async fn run(mut self) {
-        let news = Arc::new(tokio::sync::Notify::new());
-        tokio::spawn(listen(self.url.clone(), Arc::clone(&news)));
+        let news = Notify::new();
+        let listening = listen(self.url.clone(), &news);
+        tokio::join!(listening, self.follow_all(&news));
+    }
+
+    async fn follow_all(&mut self, news: &Notify) {
         let mut is_failing = false;
         loop {
             match self.catch_up().await {
@@ -155,7 +160,7 @@ async fn events(database: Database, last: u64) -> Result<Vec<Event>, StoreError>
 }
 
 /// Listens for ever; where that fails, whoever asks regularly notices a little later.
-async fn listen(url: Box<str>, news: Arc<tokio::sync::Notify>) {
+async fn listen(url: Box<str>, news: &Notify) {
     loop {
         let failed = async {
             let mut listener = PgListener::connect(&url).await?;

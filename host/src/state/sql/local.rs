@@ -3,22 +3,22 @@
 
 use std::{collections::HashMap, pin::Pin, sync::Arc};
 
-use sqlx::{Connection as _, Row as _};
+use sqlx::Row as _;
 use tenantry_core::{
     memory::Settings,
-    session::{SessionId, TenantKey},
+    session::SessionId,
     tenancy::{OpenError, Owner, Unavailable},
-    time::Timestamp,
 };
 
 use super::{
-    Database, GRACE, MIN_PAUSE, PARTS, part_bound,
-    tenants::{SqlTenants, signed, tenant_key, unsigned, write_down},
-    writer::{Writer, bytes, from_bytes, from_millis},
+    Database,
+    ending::{Revocation, sweep},
+    tenants::{SqlTenants, tenant_key, unsigned},
+    writer::{Writer, from_bytes, from_millis},
 };
 use crate::state::{
-    Answer, AuditEvent, Author, Entry, MemorySessions, Pending, SessionRecords, SessionStore,
-    StoreError, StoredSession,
+    Answer, Author, Entry, MemorySessions, Pending, SessionRecords, SessionStore, StoreError,
+    StoredSession,
 };
 
 /// Sessions that are read at a time.
@@ -116,75 +116,29 @@ impl SessionStore for LocalSessions {
 
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async {
-            tokio::join!(self.memory.maintain(), self.sweep());
+            let sweep = sweep(&self.database, &self.rules, &self.memory);
+            tokio::join!(self.memory.maintain(), sweep);
         })
     }
 }
 
 impl LocalSessions {
-    /// Deletes sessions that have ended from the database, a part at a time.
-    async fn sweep(&self) {
-        let Some(interval) = self.rules.lifetime.sweep_interval() else {
-            return std::future::pending().await;
-        };
-        let pause = (interval / PARTS).max(MIN_PAUSE);
-        for part in (0..PARTS).cycle() {
-            tokio::time::sleep(pause).await;
-            let Some(ended) = self.memory.ended_before() else {
-                continue;
-            };
-            let work = delete_ended(self.database.clone(), part, ended.before(GRACE));
-            if let Err(error) = self.database.run(work).await {
-                tracing::warn!(%error, "ended sessions stay in the database for now");
-            }
-        }
-    }
-
-    /// Deletes a session of a tenant, or all of them, with those in memory.
+    /// Deletes a session of a tenant, or all of them; those in memory stay.
     async fn revoke_now(
         &self,
-        tenant: &Entry,
+        tenant: &Arc<Entry>,
         id: Option<SessionId>,
-        count: u64,
         by: &Author,
-    ) -> Result<(), StoreError> {
-        let event = AuditEvent::revoked(self.tenants.now_ms(), by, tenant.id(), count);
-        let work = delete(self.database.clone(), tenant.key, id, event);
-        self.database.run(work).await
+    ) -> Result<u64, StoreError> {
+        let revocation = Revocation {
+            tenant: Arc::clone(tenant),
+            id,
+            at_ms: self.tenants.now_ms(),
+            by: by.clone(),
+        };
+        let work = revocation.run(self.database.clone(), Arc::clone(&self.memory));
+        self.database.run_long(work).await
     }
-}
-
-/// Deletes sessions of a part of the table that were last used before `ended`.
-async fn delete_ended(database: Database, part: u32, ended: Timestamp) -> Result<(), StoreError> {
-    let mut connection = database.connection().await?;
-    sqlx::query("DELETE FROM sessions WHERE id >= $1 AND id < $2 AND used_ms < $3")
-        .bind(part_bound(part))
-        .bind(part_bound(part + 1))
-        .bind(signed(ended.as_millis()))
-        .execute(&mut *connection)
-        .await?;
-    Ok(())
-}
-
-/// Deletes a session of a tenant, or all of them, and writes down who did so.
-async fn delete(
-    database: Database,
-    tenant: TenantKey,
-    id: Option<SessionId>,
-    event: AuditEvent,
-) -> Result<(), StoreError> {
-    let mut connection = database.connection().await?;
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let delete = match id {
-        Some(id) => sqlx::query("DELETE FROM sessions WHERE tenant = $1 AND id = $2")
-            .bind(i64::from(tenant))
-            .bind(bytes(id)),
-        None => sqlx::query("DELETE FROM sessions WHERE tenant = $1").bind(i64::from(tenant)),
-    };
-    delete.execute(&mut *transaction).await?;
-    write_down(&mut transaction, &event, tenant).await?;
-    transaction.commit().await?;
-    Ok(())
 }
 
 impl SessionRecords for LocalSessions {
@@ -203,28 +157,26 @@ impl SessionRecords for LocalSessions {
 
     fn revoke<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         id: SessionId,
         by: &'a Author,
     ) -> Pending<'a, Result<bool, StoreError>> {
         Box::pin(async move {
-            if self.memory.peek(id) != Some(tenant.key) {
-                return Ok(false);
-            }
-            self.revoke_now(tenant, Some(id), 1, by).await?;
-            Ok(self.memory.close(tenant, id))
+            let count = self.revoke_now(tenant, Some(id), by).await?;
+            self.memory.close(tenant, id);
+            Ok(count > 0)
         })
     }
 
     fn revoke_all<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         by: &'a Author,
     ) -> Pending<'a, Result<u64, StoreError>> {
         Box::pin(async move {
-            let count = self.memory.live(tenant).into();
-            self.revoke_now(tenant, None, count, by).await?;
-            Ok(self.memory.close_all(tenant))
+            let count = self.revoke_now(tenant, None, by).await?;
+            self.memory.close_all(tenant);
+            Ok(count)
         })
     }
 }

@@ -4,6 +4,7 @@
 //! A [`Database`] has a runtime of its own, on which all of its connections live, so that
 //! it does not matter who asks.
 
+mod ending;
 mod feed;
 mod local;
 mod place;
@@ -18,7 +19,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use sqlx::{AnyPool, pool::PoolConnection};
 use tenantry_core::memory::Settings;
-use tokio::runtime::{Handle, Runtime};
+use tokio::{
+    runtime::{Handle, Runtime},
+    task::JoinHandle,
+};
 
 use self::{
     feed::Feed,
@@ -40,21 +44,8 @@ use super::{
 };
 use crate::metrics::Probe;
 
-/// Parts of the table of sessions, by their first byte, that are swept one after the other.
-const PARTS: u32 = 256;
-
-/// Between sweeps of two parts, at least.
-const MIN_PAUSE: Duration = Duration::from_millis(200);
-
-/// For how long an ended session stays in the database: it may have been used just before,
-/// and that may not be written down yet.
-const GRACE: Duration = Duration::from_secs(60);
-
-/// The first id of a part of the table of sessions.
-fn part_bound(part: u32) -> Vec<u8> {
-    // Behind all ids, which have 16 bytes.
-    u8::try_from(part).map_or(vec![0xff; 17], |byte| vec![byte])
-}
+/// By how much longer than others something may take that concerns all sessions of a tenant.
+const LONG: u32 = 30;
 
 /// How a database is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,12 +111,35 @@ impl Database {
         T: Send + 'static,
         E: OfStore + Send + 'static,
     {
+        self.run_within(self.timeout, work).await
+    }
+
+    /// The same, and waits as long as all sessions of a tenant may take.
+    async fn run_long<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: OfStore + Send + 'static,
+    {
+        self.run_within(self.timeout * LONG, work).await
+    }
+
+    async fn run_within<T, E>(
+        &self,
+        timeout: Duration,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: OfStore + Send + 'static,
+    {
         let breaker = Arc::clone(&self.breaker);
         let Some(permit) = breaker.enter() else {
             let text = "it has not answered lately".to_owned();
             return Err(StoreError::Unavailable(text).into());
         };
-        let timeout = self.timeout;
         let task = async move { tokio::time::timeout(timeout, work).await };
         let done = match self.runtime.spawn(task).await {
             Ok(Ok(done)) => done,
@@ -207,6 +221,8 @@ pub struct SqlStore {
     directory: Arc<Directory>,
     database: Database,
     writer: Writer,
+    /// What follows other servers, where there may be some.
+    feed: Option<JoinHandle<()>>,
     runtime: Runtime,
 }
 
@@ -236,6 +252,7 @@ impl SqlStore {
                 Arc::clone(&clock),
             );
             let tenants = tenants.await.map_err(failed)?;
+            let mut following = None;
             let sessions = match &settings.place {
                 Place::Sqlite(_) => {
                     let read =
@@ -246,7 +263,7 @@ impl SqlStore {
                     let seen = Seen::new(memory);
                     let (database, tenants) = (&database, &tenants);
                     let feed = Feed::new(database.clone(), url, tenants.clone(), seen.clone(), end);
-                    tokio::spawn(feed.run());
+                    following = Some(tokio::spawn(feed.run()));
                     let shared =
                         SharedSessions::start(database.clone(), seen, tenants.clone(), rules);
                     Sessions::new(shared, SharedSessions::writer)
@@ -266,13 +283,14 @@ impl SqlStore {
                 traces: None,
                 metrics: Arc::default(),
             };
-            Ok((state, database, sessions.writer))
+            Ok((state, database, sessions.writer, following))
         });
-        let (state, database, writer) = opened?;
+        let (state, database, writer, feed) = opened?;
         let store = Self {
             directory,
             database,
             writer,
+            feed,
             runtime,
         };
         Ok((store, state))
@@ -287,7 +305,12 @@ impl SqlStore {
     /// Writes down what is not written yet, and closes the database.
     pub fn close(self) {
         self.runtime.block_on(async {
-            self.writer.flush().await;
+            if let Some(feed) = self.feed {
+                feed.abort();
+                // It has ended one way or the other.
+                let _ = feed.await;
+            }
+            self.writer.close().await;
             let close = self.database.pool.close();
             // What somebody else still does with a connection is given up.
             let _ = tokio::time::timeout(self.database.timeout, close).await;

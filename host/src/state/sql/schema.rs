@@ -24,12 +24,20 @@ const MAX_CONNECTIONS: u32 = 8;
 
 /// Migrations: version, what it does, and its SQL for SQLite and for PostgreSQL. What was
 /// released once is never changed: a change is another migration.
-const MIGRATIONS: [(i64, &str, &str, &str); 1] = [(
-    1,
-    "first",
-    include_str!("../../../migrations/sqlite/0001_first.sql"),
-    include_str!("../../../migrations/postgres/0001_first.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
+    (
+        1,
+        "first",
+        include_str!("../../../migrations/sqlite/0001_first.sql"),
+        include_str!("../../../migrations/postgres/0001_first.sql"),
+    ),
+    (
+        2,
+        "usage by tenant",
+        include_str!("../../../migrations/sqlite/0002_usage_by_tenant.sql"),
+        include_str!("../../../migrations/postgres/0002_usage_by_tenant.sql"),
+    ),
+];
 
 /// Why a database cannot be used. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]

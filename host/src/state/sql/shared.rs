@@ -2,7 +2,7 @@
 //! has seen of it is in its memory, too.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     pin::Pin,
     sync::{
         Arc,
@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use sqlx::{Connection as _, Row as _};
+use sqlx::Row as _;
 use tenantry_core::{
     memory::Settings,
     session::{SessionId, TenantKey},
@@ -20,13 +20,14 @@ use tenantry_core::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Database, GRACE, MIN_PAUSE, PARTS, part_bound,
-    tenants::{SqlTenants, signed, tenant_key, unsigned, write_down},
-    writer::{Writer, bytes, from_bytes, from_millis, hex, uncount},
+    Database,
+    ending::{Revocation, count, sweep},
+    tenants::{SqlTenants, signed, tenant_key, unsigned},
+    writer::{Writer, bytes, from_bytes, from_millis, hex},
 };
 use crate::state::{
-    Answer, AuditEvent, Author, Entry, MemorySessions, Pending, SessionRecords, SessionStore,
-    StoreError, StoredSession,
+    Answer, Author, Entry, MemorySessions, Pending, SessionRecords, SessionStore, StoreError,
+    StoredSession,
 };
 
 /// Sessions that are asked for at a time, and that wait to be asked for, at most.
@@ -221,105 +222,28 @@ impl SessionStore for SharedSessions {
 
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async {
-            tokio::join!(self.seen.memory.maintain(), self.sweep());
+            let memory = &self.seen.memory;
+            let sweep = sweep(&self.database, &self.rules, memory);
+            tokio::join!(memory.maintain(), sweep);
         })
     }
 }
 
 impl SharedSessions {
-    /// Deletes sessions that have ended from the database, a part at a time. All servers do,
-    /// and none waits for another.
-    async fn sweep(&self) {
-        let Some(interval) = self.rules.lifetime.sweep_interval() else {
-            return std::future::pending().await;
-        };
-        let pause = (interval / PARTS).max(MIN_PAUSE);
-        for part in (0..PARTS).cycle() {
-            tokio::time::sleep(pause).await;
-            let Some(ended) = self.seen.memory.ended_before() else {
-                continue;
-            };
-            let work = delete_ended(self.database.clone(), part, ended.before(GRACE));
-            if let Err(error) = self.database.run(work).await {
-                tracing::warn!(%error, "ended sessions stay in the database for now");
-            }
-        }
-    }
-}
-
-/// Deletes sessions of a part of the table that were last used before `ended`.
-async fn delete_ended(database: Database, part: u32, ended: Timestamp) -> Result<(), StoreError> {
-    let mut connection = database.connection().await?;
-    let mut transaction = connection.begin().await?;
-    let rows = sqlx::query(
-        "WITH gone AS (DELETE FROM sessions WHERE id IN (SELECT id FROM sessions \
-         WHERE id >= $1 AND id < $2 AND used_ms < $3 FOR UPDATE SKIP LOCKED) RETURNING tenant) \
-         SELECT tenant, count(*) FROM gone GROUP BY tenant",
-    )
-    .bind(part_bound(part))
-    .bind(part_bound(part + 1))
-    .bind(signed(ended.as_millis()))
-    .fetch_all(&mut *transaction)
-    .await?;
-    let mut counts = BTreeMap::new();
-    for row in &rows {
-        counts.insert(tenant_key(row.try_get(0)?)?, row.try_get(1)?);
-    }
-    uncount(&mut transaction, &counts).await?;
-    transaction.commit().await?;
-    Ok(())
-}
-
-/// Deletes a session of a tenant, or all of them, and writes down who did so. Returns how many
-/// there were; where there was not the one, nothing is written down.
-async fn delete(
-    database: Database,
-    tenant: Arc<str>,
-    key: TenantKey,
-    id: Option<SessionId>,
-    at_ms: u64,
-    by: Author,
-) -> Result<u64, StoreError> {
-    let mut connection = database.connection().await?;
-    let mut transaction = connection.begin().await?;
-    // Before the sessions, as whoever opens some does.
-    sqlx::query("SELECT held FROM session_counts WHERE tenant = $1 FOR UPDATE")
-        .bind(i64::from(key))
-        .fetch_optional(&mut *transaction)
-        .await?;
-    let delete = match id {
-        Some(id) => sqlx::query("DELETE FROM sessions WHERE tenant = $1 AND id = $2")
-            .bind(i64::from(key))
-            .bind(bytes(id)),
-        None => sqlx::query("DELETE FROM sessions WHERE tenant = $1").bind(i64::from(key)),
-    };
-    let count = delete.execute(&mut *transaction).await?.rows_affected();
-    if count == 0 && id.is_some() {
-        return Ok(0);
-    }
-    uncount(&mut transaction, &BTreeMap::from([(key, signed(count))])).await?;
-    let event = AuditEvent::revoked(at_ms, &by, &tenant, count);
-    write_down(&mut transaction, &event, key).await?;
-    transaction.commit().await?;
-    Ok(count)
-}
-
-impl SharedSessions {
     async fn revoke_now(
         &self,
-        tenant: &Entry,
+        tenant: &Arc<Entry>,
         id: Option<SessionId>,
         by: &Author,
     ) -> Result<u64, StoreError> {
-        let work = delete(
-            self.database.clone(),
-            tenant.id().into(),
-            tenant.key,
+        let revocation = Revocation {
+            tenant: Arc::clone(tenant),
             id,
-            self.tenants.now_ms(),
-            by.clone(),
-        );
-        let count = self.database.run(work).await?;
+            at_ms: self.tenants.now_ms(),
+            by: by.clone(),
+        };
+        let work = revocation.run(self.database.clone(), Arc::clone(&self.seen.memory));
+        let count = self.database.run_long(work).await?;
         self.seen.forget(tenant);
         Ok(count)
     }
@@ -362,20 +286,13 @@ impl SessionRecords for SharedSessions {
         let ended = self.seen.memory.ended_before().unwrap_or_default();
         Box::pin(self.database.run(async move {
             let mut connection = database.connection().await?;
-            let count = sqlx::query_scalar(
-                "SELECT count(*) FROM sessions WHERE tenant = $1 AND used_ms >= $2",
-            )
-            .bind(i64::from(key))
-            .bind(signed(ended.as_millis()))
-            .fetch_one(&mut *connection)
-            .await?;
-            Ok(unsigned(count))
+            Ok(count(&mut connection, key, ended).await?)
         }))
     }
 
     fn revoke<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         id: SessionId,
         by: &'a Author,
     ) -> Pending<'a, Result<bool, StoreError>> {
@@ -384,7 +301,7 @@ impl SessionRecords for SharedSessions {
 
     fn revoke_all<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         by: &'a Author,
     ) -> Pending<'a, Result<u64, StoreError>> {
         Box::pin(self.revoke_now(tenant, None, by))

@@ -13,7 +13,7 @@ use tenantry_core::{
 };
 use tokio::sync::Mutex;
 
-use super::Database;
+use super::{Database, Dialect, ending::delete_all};
 use crate::state::{
     AuditEvent, AuditQuery, AuditRecord, Author, Change, ChangeError, Clock, Directory, Expected,
     MemorySessions, Pending, Record, Stage, StoreError, TenantQuery, TenantStore,
@@ -55,20 +55,11 @@ impl SqlTenants {
     }
 
     async fn read_all(&self) -> Result<(), sqlx::Error> {
-        let mut connection = self.database.connection().await?;
         let mut after = None;
         loop {
-            let query = TenantQuery {
-                stage: None,
-                after,
-                max: PAGE,
-            };
-            let records = list(&mut connection, query).await?;
-            for (place, record) in &records {
-                after = Some(*place);
-                self.apply(record);
-            }
-            if records.len() < PAGE {
+            let records = page(&self.database, after).await?;
+            after = self.apply_all(&records);
+            if after.is_none() {
                 return Ok(());
             }
         }
@@ -76,9 +67,28 @@ impl SqlTenants {
 
     /// Has the directory say what the database says of all tenants.
     pub(super) async fn refresh_all(&self) -> Result<(), StoreError> {
-        // There may be very many: not within the time of a store.
         let _changing = self.changing.lock().await;
-        Ok(self.read_all().await?)
+        let mut after = None;
+        loop {
+            // There may be very many: each part has the time of a store.
+            let database = self.database.clone();
+            let work = async move { Ok::<_, StoreError>(page(&database, after).await?) };
+            let records = self.database.run(work).await?;
+            after = self.apply_all(&records);
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Has the directory say what a page of records says. Returns where the next one begins,
+    /// if there is one.
+    fn apply_all(&self, records: &[(u64, Record)]) -> Option<u64> {
+        for (_, record) in records {
+            self.apply(record);
+        }
+        let (last, _) = records.last()?;
+        (records.len() == PAGE).then_some(*last)
     }
 
     /// Has the directory say what the database says of a tenant that somebody changed; `key` is
@@ -154,10 +164,18 @@ impl SqlTenants {
         if is_done {
             return Ok(before);
         }
-        let after = match write(&mut transaction, before.as_ref(), &id, &change, now_ms).await? {
-            Some(after) => after,
-            // Somebody else has added it since.
-            None => return Err(ChangeError::Conflict(Some(1))),
+        let after = match (&before, &change) {
+            (None, Change::Put(line)) => {
+                let added = insert(&mut transaction, &id, line, now_ms).await?;
+                // Otherwise somebody else has added it since.
+                Some(added.ok_or(ChangeError::Conflict(Some(1)))?)
+            }
+            (None, _) => return Err(ChangeError::Unknown),
+            (Some(before), Change::Purge) => {
+                purge(&mut transaction, dialect, before.key, &self.sessions).await?;
+                None
+            }
+            (Some(before), change) => Some(update(&mut transaction, before, change, now_ms).await?),
         };
         let tenant = after.as_ref().or(before.as_ref()).map(|record| record.key);
         let event = AuditEvent {
@@ -181,6 +199,17 @@ impl SqlTenants {
         }
         Ok(after)
     }
+}
+
+/// Records of all tenants, from the place behind `after`.
+async fn page(database: &Database, after: Option<u64>) -> Result<Vec<(u64, Record)>, sqlx::Error> {
+    let mut connection = database.connection().await?;
+    let query = TenantQuery {
+        stage: None,
+        after,
+        max: PAGE,
+    };
+    list(&mut connection, query).await
 }
 
 /// The row of a record.
@@ -234,52 +263,61 @@ fn stage_after(change: &Change) -> Option<Stage> {
     }
 }
 
-/// Changes the tables; `None` where somebody else was faster.
-async fn write(
+/// Adds a tenant; `None` where there is one with that id.
+async fn insert(
     connection: &mut AnyConnection,
-    before: Option<&Record>,
     id: &str,
+    line: &str,
+    now_ms: u64,
+) -> Result<Option<Record>, StoreError> {
+    let key: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO tenants (id, line, stage, version, created_ms, changed_ms) \
+         VALUES ($1, $2, 'active', 1, $3, $3) ON CONFLICT (id) DO NOTHING RETURNING key",
+    )
+    .bind(id.to_owned())
+    .bind(line.to_owned())
+    .bind(signed(now_ms))
+    .fetch_optional(connection)
+    .await?;
+    let Some(key) = key else { return Ok(None) };
+    Ok(Some(Record {
+        key: tenant_key(key)?,
+        id: id.to_owned(),
+        row: line.to_owned(),
+        stage: Stage::Active,
+        version: 1,
+        created_ms: now_ms,
+        changed_ms: now_ms,
+    }))
+}
+
+/// Removes a tenant, its sessions and its usage.
+async fn purge(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    key: TenantKey,
+    sessions: &MemorySessions,
+) -> Result<(), StoreError> {
+    delete_all(&mut *connection, dialect, key, sessions).await?;
+    for statement in [
+        "DELETE FROM usage WHERE tenant = $1",
+        "DELETE FROM tenants WHERE key = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(i64::from(key))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Changes a tenant; returns what it is now.
+async fn update(
+    connection: &mut AnyConnection,
+    before: &Record,
     change: &Change,
     now_ms: u64,
-) -> Result<Option<Option<Record>>, StoreError> {
-    let Some(before) = before else {
-        let Change::Put(line) = change else {
-            return Ok(None);
-        };
-        let key: Option<i64> = sqlx::query_scalar(
-            "INSERT INTO tenants (id, line, stage, version, created_ms, changed_ms) \
-             VALUES ($1, $2, 'active', 1, $3, $3) ON CONFLICT (id) DO NOTHING RETURNING key",
-        )
-        .bind(id.to_owned())
-        .bind(line.clone())
-        .bind(signed(now_ms))
-        .fetch_optional(connection)
-        .await?;
-        let Some(key) = key else { return Ok(None) };
-        return Ok(Some(Some(Record {
-            key: tenant_key(key)?,
-            id: id.to_owned(),
-            row: line.clone(),
-            stage: Stage::Active,
-            version: 1,
-            created_ms: now_ms,
-            changed_ms: now_ms,
-        })));
-    };
-    let key = i64::from(before.key);
-    if *change == Change::Purge {
-        for table in [
-            "DELETE FROM sessions WHERE tenant = $1",
-            "DELETE FROM usage WHERE tenant = $1",
-            "DELETE FROM tenants WHERE key = $1",
-        ] {
-            sqlx::query(table)
-                .bind(key)
-                .execute(&mut *connection)
-                .await?;
-        }
-        return Ok(Some(None));
-    }
+) -> Result<Record, StoreError> {
     let after = Record {
         row: match change {
             Change::Put(line) => line.clone(),
@@ -293,14 +331,14 @@ async fn write(
     sqlx::query(
         "UPDATE tenants SET line = $2, stage = $3, version = $4, changed_ms = $5 WHERE key = $1",
     )
-    .bind(key)
+    .bind(i64::from(before.key))
     .bind(after.row.clone())
     .bind(after.stage.name())
     .bind(signed(after.version))
     .bind(signed(now_ms))
     .execute(connection)
     .await?;
-    Ok(Some(Some(after)))
+    Ok(after)
 }
 
 /// Adds an event to the audit, in the transaction of what it tells.
@@ -434,10 +472,15 @@ impl TenantStore for SqlTenants {
         expected: Expected,
         by: &'a Author,
     ) -> Pending<'a, Result<Option<Record>, ChangeError>> {
+        let is_long = change == Change::Purge;
         let work = self
             .clone()
             .change_now(id.to_owned(), change, expected, by.clone());
-        Box::pin(self.database.run(work))
+        if is_long {
+            Box::pin(self.database.run_long(work))
+        } else {
+            Box::pin(self.database.run(work))
+        }
     }
 
     fn audit(&self, query: AuditQuery) -> Pending<'_, Result<Vec<AuditRecord>, StoreError>> {

@@ -52,8 +52,8 @@ struct Opening {
 
 enum Message {
     Open(Opening),
-    /// What was used is to be written now.
-    Flush(oneshot::Sender<()>),
+    /// What was used is to be written now, and nothing after it.
+    Close(oneshot::Sender<()>),
 }
 
 /// Writes sessions down. Clones write to the same database.
@@ -120,15 +120,16 @@ impl Writer {
         self.uses.lock().insert(id, used);
     }
 
-    /// Waits until what was used is written down, or that has taken too long.
-    pub(super) async fn flush(&self) {
-        let (done, flushed) = oneshot::channel();
-        let flush = async {
-            if self.messages.send(Message::Flush(done)).await.is_ok() {
-                let _ = flushed.await;
+    /// Waits until what was used is written down, or that has taken too long. From then on
+    /// nothing is, and the connection is the pool's again.
+    pub(super) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        let close = async {
+            if self.messages.send(Message::Close(done)).await.is_ok() {
+                let _ = closed.await;
             }
         };
-        let _ = tokio::time::timeout(2 * self.timeout, flush).await;
+        let _ = tokio::time::timeout(2 * self.timeout, close).await;
     }
 }
 
@@ -147,33 +148,35 @@ impl Work {
         let mut tick = interval(USES_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut received = Vec::new();
-        loop {
-            let mut writes_uses = false;
+        let mut closing = None;
+        while closing.is_none() {
+            let mut is_time = false;
             tokio::select! {
                 count = messages.recv_many(&mut received, MAX_BATCH) => if count == 0 { break },
-                _ = tick.tick() => writes_uses = true,
+                _ = tick.tick() => is_time = true,
             }
-            let (mut openings, mut flushes) = (Vec::new(), Vec::new());
+            let mut openings = Vec::new();
             for message in received.drain(..) {
                 match message {
                     // Nobody waits any more for one whose request was given up.
                     Message::Open(opening) if opening.done.is_closed() => {}
                     Message::Open(opening) => openings.push(opening),
-                    Message::Flush(done) => flushes.push(done),
+                    Message::Close(done) => closing = Some(done),
                 }
             }
             if !openings.is_empty() {
                 self.open(openings).await;
             }
-            if writes_uses || !flushes.is_empty() {
+            if is_time {
                 self.write_uses().await;
-            }
-            for flush in flushes {
-                // Whoever asked may have gone.
-                let _ = flush.send(());
             }
         }
         self.write_uses().await;
+        drop(self.connection);
+        if let Some(done) = closing {
+            // Whoever asked may have gone.
+            let _ = done.send(());
+        }
     }
 
     /// Opens sessions with one commit, and tells whoever waits.

@@ -191,7 +191,7 @@ impl SessionRecords for Fleeting {
 
     fn revoke<'a>(
         &'a self,
-        _: &'a Entry,
+        _: &'a Arc<Entry>,
         _: SessionId,
         _: &'a Author,
     ) -> Pending<'a, Result<bool, StoreError>> {
@@ -200,7 +200,7 @@ impl SessionRecords for Fleeting {
 
     fn revoke_all<'a>(
         &'a self,
-        _: &'a Entry,
+        _: &'a Arc<Entry>,
         _: &'a Author,
     ) -> Pending<'a, Result<u64, StoreError>> {
         away()

@@ -15,7 +15,7 @@ use super::{count, inside, misbehaving, open_session, order, poll_once, session_
 use crate::support::{
     client::chat,
     inside::{Inside, answer},
-    later::{Gate, sessions_later},
+    later::{Gate, a_moment, sessions_later},
 };
 
 #[test]
@@ -70,6 +70,33 @@ fn one_sandbox_is_enough_for_all_scopes_one_after_the_other() {
     for _ in 0..20 {
         for scope in [Some("acme"), Some("globex"), None] {
             assert_eq!(count(&inside, scope), 1);
+        }
+    }
+}
+
+/// There are fewer stacks than sandboxes. One that is idle must not need one, whether its
+/// requests waited for a store or not.
+#[test]
+fn all_sandboxes_can_be_idle_at_a_time() {
+    for is_late in [false, true] {
+        let mut setup = misbehaving();
+        setup.task.sandbox.max_per_thread = 400;
+        setup.task.server.threads = 1;
+        setup.tenants = (0..400)
+            .map(|n| format!(r#"{{"id":"t{n}","name":"n","welcome":"w"}}"#) + "\n")
+            .collect();
+        let state = if is_late {
+            sessions_later(setup.state(), &a_moment())
+        } else {
+            setup.state()
+        };
+        let inside = inside(&setup, state);
+        for round in 1..=2 {
+            for n in 0..400 {
+                let tenant = format!("t{n}");
+                assert_eq!(inside.ask(&open_session(&tenant)).status, 200);
+                assert_eq!(count(&inside, Some(&tenant)), 2 * round, "{is_late}");
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use super::contract::Open;
 use crate::support::{
     database::{Database, Postgres, Sqlite},
     program::{run, tenantry},
@@ -98,7 +99,7 @@ fn a_newer_schema_is_left_alone() {
     sql(&database, statement);
     let parts = [
         "its schema has version 99",
-        "knows those up to 1",
+        "knows those up to 2",
         "use the newer program",
     ];
     assert_says(&database.state(), 1, &parts);
@@ -109,6 +110,24 @@ fn a_newer_schema_is_left_alone() {
         "{}",
         export.1
     );
+}
+
+/// What an earlier program left is brought to this one's schema, and nothing in it is lost.
+#[test]
+fn an_older_schema_is_brought_up_to_date() {
+    let database = imported();
+    sql(&database, "DROP INDEX usage_by_tenant");
+    sql(&database, "DELETE FROM _sqlx_migrations WHERE version = 2");
+    // Reading changes nothing, and says what to do.
+    let export = said(&run(&["export", "--state", &database.state()]));
+    assert_eq!(export.0, Some(1), "{}", export.1);
+    assert!(export.1.contains("older"), "{}", export.1);
+
+    let open = Open::new(&database);
+    assert_eq!(open.directory().len(), 3);
+    open.close();
+    // It would fail if there were none.
+    sql(&database, "DROP INDEX usage_by_tenant");
 }
 
 #[test]

@@ -376,6 +376,30 @@ fn sessions_are_kept_with_their_bounds_and_their_ends() {
     });
 }
 
+/// A use is written down: without it, the session would have ended long before.
+#[test]
+fn when_a_session_was_used_is_known_the_next_time() {
+    for_each(|database| {
+        let rules = Settings {
+            lifetime: Lifetime::new(std::time::Duration::from_secs(2560)),
+            ..Settings::default()
+        };
+        let open = Open::at(database, rules, 1_000_000);
+        open.put("acme", "Hi");
+        for n in 0..2 {
+            assert_eq!(open.open("acme", id(n)), Ok(()));
+        }
+        open.clock.advance(std::time::Duration::from_secs(1500));
+        assert_eq!(open.owner("acme", id(1)), Owner::Mine);
+        open.close();
+
+        let open = Open::at(database, rules, 1_003_000);
+        assert_eq!(open.owner("acme", id(0)), Owner::Unknown);
+        assert_eq!(open.owner("acme", id(1)), Owner::Mine);
+        open.close();
+    });
+}
+
 #[test]
 fn sessions_are_ended_by_whoever_runs_the_service_and_stay_ended() {
     for_each(|database| {

@@ -271,7 +271,7 @@ impl SessionRecords for AuditedSessions {
 
     fn revoke<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         id: SessionId,
         by: &'a Author,
     ) -> Pending<'a, Result<bool, StoreError>> {
@@ -286,7 +286,7 @@ impl SessionRecords for AuditedSessions {
 
     fn revoke_all<'a>(
         &'a self,
-        tenant: &'a Entry,
+        tenant: &'a Arc<Entry>,
         by: &'a Author,
     ) -> Pending<'a, Result<u64, StoreError>> {
         Box::pin(async move {
