@@ -10,6 +10,7 @@ mod place;
 mod plot;
 mod postgres;
 mod process;
+mod redis;
 mod report;
 mod results;
 mod sections;

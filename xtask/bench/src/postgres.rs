@@ -13,17 +13,18 @@ use anyhow::{Context as _, Result, ensure};
 /// A running server of PostgreSQL, whose data goes with it.
 pub(crate) struct Postgres {
     folder: PathBuf,
+    port: u16,
     /// Its one database.
     pub(crate) url: String,
 }
 
 impl Postgres {
-    /// Starts one with its defaults, but for its port.
+    /// Starts one with its defaults, but for its port, in a folder of that name.
     ///
     /// # Errors
     /// It is not installed, or does not start.
-    pub(crate) fn start(scratch: &Path) -> Result<Self> {
-        let folder = scratch.join("postgres");
+    pub(crate) fn start(scratch: &Path, name: &str) -> Result<Self> {
+        let folder = scratch.join(name);
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
@@ -40,27 +41,55 @@ impl Postgres {
         ];
         run(program("initdb")?.args(args).arg(&data))?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let server = Self {
+            folder,
+            port,
+            url: format!("postgres://tenantry@127.0.0.1:{port}/postgres"),
+        };
+        server.run()?;
+        Ok(server)
+    }
+
+    /// Starts it, where it was stopped; it takes connections then.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) fn run(&self) -> Result<()> {
         let options = format!(
-            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='{}'",
-            folder.display()
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories='{}'",
+            self.port,
+            self.folder.display()
         );
         let mut start = program("pg_ctl")?;
-        start.args(["start", "-w", "-l"]).arg(folder.join("log"));
-        start.arg("-D").arg(&data).arg("-o").arg(options);
-        run(&mut start)?;
-        Ok(Self {
-            folder,
-            url: format!("postgres://tenantry@127.0.0.1:{port}/postgres"),
-        })
+        start
+            .args(["start", "-w", "-l"])
+            .arg(self.folder.join("log"));
+        start.arg("-D").arg(self.data()).arg("-o").arg(options);
+        run(&mut start)
+    }
+
+    /// Stops it as if it had crashed.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub(crate) fn crash(&self) -> Result<()> {
+        self.stop("immediate")
+    }
+
+    fn stop(&self, mode: &str) -> Result<()> {
+        let mut stop = program("pg_ctl")?;
+        stop.args(["stop", "-w", "-m", mode, "-D"]);
+        run(stop.arg(self.data()))
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Ok(mut stop) = program("pg_ctl") {
-            stop.args(["stop", "-w", "-m", "fast", "-D"]);
-            let _ = run(stop.arg(self.folder.join("data")));
-        }
+        let _ = self.stop("fast");
     }
 }
 

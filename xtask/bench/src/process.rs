@@ -184,11 +184,24 @@ fn children(pid: u32) -> Result<Vec<u32>> {
 /// # Errors
 /// The file can't be written.
 pub(crate) fn write_tenants(path: &Path, count: usize) -> Result<()> {
+    write_rows(path, count, "")
+}
+
+/// The same, where chats are counted, but none is refused: each tenant may have a million
+/// in any ten seconds.
+///
+/// # Errors
+/// The file can't be written.
+pub(crate) fn write_limited_tenants(path: &Path, count: usize) -> Result<()> {
+    write_rows(path, count, r#","limits":{"chat_per_10s":1000000}"#)
+}
+
+fn write_rows(path: &Path, count: usize, more: &str) -> Result<()> {
     let mut file = std::io::BufWriter::new(fs::File::create(path)?);
     for n in 0..count {
         writeln!(
             file,
-            r#"{{"id":"t{n}","name":"Tenant {n}","welcome":"Howdy from {n}!","model":"mock-1","reply":{{"style":"reverse","tag":"MOCK"}}}}"#
+            r#"{{"id":"t{n}","name":"Tenant {n}","welcome":"Howdy from {n}!","model":"mock-1","reply":{{"style":"reverse","tag":"MOCK"}}{more}}}"#
         )?;
     }
     writeln!(

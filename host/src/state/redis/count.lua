@@ -5,7 +5,8 @@
 
 local WINDOW = 10000000
 local EXPIRY_MS = 15000
-local CHUNK = 500
+local COUNT, COUNT_SIZE = '>d', 8
+local ENTRY, ENTRY_SIZE = '>dI4', 12
 
 local now = tonumber(ARGV[1])
 if not now then
@@ -15,34 +16,35 @@ end
 
 local place = 2
 for _, key in ipairs(KEYS) do
-  local chats = {}
-  local counted = redis.pcall('LRANGE', key, 0, -1)
-  if not counted.err then
-    for _, chat in ipairs(counted) do
-      if now - tonumber(chat) < WINDOW then
-        chats[#chats + 1] = tonumber(chat)
-      end
+  local entries, used = {}, 0
+  local function add(granted_at, count)
+    if now - granted_at < WINDOW then
+      entries[#entries + 1] = { granted_at, count }
+      used = used + count
+    end
+  end
+  local chats = redis.pcall('GET', key)
+  if type(chats) == 'string' and (#chats - COUNT_SIZE) % ENTRY_SIZE == 0 then
+    for at = COUNT_SIZE + 1, #chats, ENTRY_SIZE do
+      add(struct.unpack(ENTRY, chats, at))
     end
   end
   local more = tonumber(ARGV[place])
   for i = place + 1, place + more do
-    local age = tonumber(ARGV[i])
-    if age < WINDOW then
-      chats[#chats + 1] = now - age
-    end
+    add(now - tonumber(ARGV[i]), 1)
   end
   place = place + more + 1
-  table.sort(chats)
-  redis.call('DEL', key)
-  for first = 1, #chats, CHUNK do
-    local chunk = {}
-    for i = first, math.min(first + CHUNK - 1, #chats) do
-      chunk[#chunk + 1] = string.format('%.0f', chats[i])
+  table.sort(entries, function(one, other)
+    return one[1] < other[1]
+  end)
+  if used > 0 then
+    local told = { struct.pack(COUNT, used) }
+    for _, entry in ipairs(entries) do
+      told[#told + 1] = struct.pack(ENTRY, entry[1], entry[2])
     end
-    redis.call('RPUSH', key, unpack(chunk))
-  end
-  if #chats > 0 then
-    redis.call('PEXPIRE', key, EXPIRY_MS)
+    redis.call('SET', key, table.concat(told), 'PX', EXPIRY_MS)
+  else
+    redis.call('DEL', key)
   end
 end
 return #KEYS
