@@ -52,7 +52,11 @@ pub(crate) fn firefox() -> Result<()> {
 /// # Errors
 /// One is missing, and can't be installed.
 pub(crate) fn load_tools() -> Result<()> {
-    install_unless(starts, &["wrk", "nginx", "valgrind", "redis-server"], apt_get)
+    install_unless(
+        starts,
+        &["wrk", "nginx", "valgrind", "redis-server"],
+        apt_get,
+    )
 }
 
 /// Makes sure that there is a Prometheus, and its tool.

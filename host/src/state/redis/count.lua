@@ -5,7 +5,7 @@
 
 local WINDOW = 10000000
 local EXPIRY_MS = 15000
-local COUNT, COUNT_SIZE = '>d', 8
+local HEAD, HEAD_SIZE = '>ddd', 24
 local ENTRY, ENTRY_SIZE = '>dI4', 12
 
 local now = tonumber(ARGV[1])
@@ -17,16 +17,17 @@ end
 local place = 2
 for _, key in ipairs(KEYS) do
   local entries, used = {}, 0
-  local function add(granted_at, count)
+  local function add(granted_at, chats)
     if now - granted_at < WINDOW then
-      entries[#entries + 1] = { granted_at, count }
-      used = used + count
+      entries[#entries + 1] = { granted_at, chats }
+      used = used + chats
     end
   end
-  local chats = redis.pcall('GET', key)
-  if type(chats) == 'string' and (#chats - COUNT_SIZE) % ENTRY_SIZE == 0 then
-    for at = COUNT_SIZE + 1, #chats, ENTRY_SIZE do
-      add(struct.unpack(ENTRY, chats, at))
+  local counted = redis.pcall('GET', key)
+  if type(counted) == 'string' and #counted > HEAD_SIZE then
+    local _, first = struct.unpack(HEAD, counted)
+    for at = first + 1, #counted - ENTRY_SIZE + 1, ENTRY_SIZE do
+      add(struct.unpack(ENTRY, counted, at))
     end
   end
   local more = tonumber(ARGV[place])
@@ -38,7 +39,7 @@ for _, key in ipairs(KEYS) do
     return one[1] < other[1]
   end)
   if used > 0 then
-    local told = { struct.pack(COUNT, used) }
+    local told = { struct.pack(HEAD, used, HEAD_SIZE, entries[#entries][1]) }
     for _, entry in ipairs(entries) do
       told[#told + 1] = struct.pack(ENTRY, entry[1], entry[2])
     end
