@@ -144,7 +144,6 @@ fn counted(balancer: &Balancer, happens: impl FnOnce()) -> BTreeMap<u16, u64> {
                 *sum.entry(status).or_default() += count;
             }
         }
-        println!("answers by status: {sum:?}");
         sum
     })
 }
@@ -172,6 +171,7 @@ fn a_rolling_restart_fails_no_request() {
             servers.push((ports, new));
         }
     });
+    println!("answers by status: {counted:?}");
     assert_eq!(counted.keys().collect::<Vec<_>>(), [&200], "{counted:?}");
 }
 
@@ -190,6 +190,7 @@ fn a_server_that_is_killed_costs_what_was_under_way_on_it() {
         servers.remove(0).1.signal("KILL");
         thread::sleep(Duration::from_secs(3));
     });
+    println!("answers by status: {counted:?}");
     let failed: u64 = counted
         .iter()
         .filter(|(status, _)| **status != 200)
