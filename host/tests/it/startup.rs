@@ -190,8 +190,24 @@ fn a_password_is_not_repeated() {
             assert!(!stderr(&output).contains("hush"), "{}", stderr(&output));
         }
     }
+    for (value, shown) in [
+        ("postgres://me:hush@h:port/db", "'postgres://***@h:port/db'"),
+        ("postgres:/me:hush@h/db", "'postgres://***@h/db'"),
+        ("postgres://h:port/db?password=hush", "'postgres://***'"),
+    ] {
+        for output in [
+            serve_nothing(&[("TENANTRY_STATE", value)], &[]),
+            serve_nothing(&[], &["--state", value]),
+            run(&["import", "--state", value, "tenants.jsonl"]),
+            run(&["export", "--state", value]),
+        ] {
+            assert_refused(&output, "--state", shown, "postgres://");
+            assert!(!stderr(&output).contains("hush"), "{}", stderr(&output));
+        }
+    }
     let mut help = tenantry(&["serve", "--help"]);
     help.env("TENANTRY_CACHE", "redis://:hush@h");
+    help.env("TENANTRY_STATE", "postgres://me:hush@h/db");
     let help = help.output().expect("the program runs");
     assert!(!String::from_utf8_lossy(&help.stdout).contains("hush"));
 }

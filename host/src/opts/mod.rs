@@ -1,5 +1,7 @@
 //! The command line: what it says, and what that means. Nothing is opened here.
 
+mod values;
+
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     path::PathBuf,
@@ -7,12 +9,16 @@ use std::{
     time::Duration,
 };
 
-use bytesize::ByteSize;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use http::Uri;
 use tenantry_core::{memory, session::Lifetime};
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::Targets;
 
+use self::values::{
+    address, at_least_1, boolean, cache_url, collector, duration, duration_above_0, log_filter,
+    max_body, max_head, max_reply, max_sessions, metrics_tenants, place, ratio, sandbox_memory,
+    sandbox_stack, session_ttl, state, store_timeout, threads,
+};
 use crate::{
     cli::{
         self,
@@ -21,10 +27,7 @@ use crate::{
     engine::EngineKind,
     sandbox::{Isolation, SandboxLimits},
     server::{self, Origin},
-    state::{
-        RedisUrl, RedisUrlError,
-        sql::{Place, PlaceError},
-    },
+    state::{RedisUrl, sql::Place},
     traces::TraceSettings,
 };
 
@@ -67,8 +70,13 @@ enum Command {
 #[derive(Debug, Args)]
 struct ImportOpts {
     /// The database: sqlite:PATH, which is made where there is none, or postgres://...
-    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", hide_env_values = true, value_parser = place)]
-    state: Place,
+    #[arg(
+        long,
+        value_name = "STORE",
+        env = "TENANTRY_STATE",
+        hide_env_values = true
+    )]
+    state: String,
 
     /// Where the database has tenants already, imports nothing and is no error
     #[arg(long)]
@@ -81,8 +89,13 @@ struct ImportOpts {
 #[derive(Debug, Args)]
 struct ExportOpts {
     /// The database: sqlite:PATH, or postgres://...
-    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", hide_env_values = true, value_parser = place)]
-    state: Place,
+    #[arg(
+        long,
+        value_name = "STORE",
+        env = "TENANTRY_STATE",
+        hide_env_values = true
+    )]
+    state: String,
 
     /// Writes archived tenants, too
     #[arg(long)]
@@ -115,8 +128,14 @@ struct ServeOpts {
 
     /// Where tenants, sessions and usage are kept: memory, for tenants of a file; sqlite:PATH,
     /// for one server; or postgres://USER:PASSWORD@HOST:PORT/DATABASE, for several
-    #[arg(long, value_name = "STORE", env = "TENANTRY_STATE", hide_env_values = true, default_value = "memory", value_parser = state)]
-    state: StateKind,
+    #[arg(
+        long,
+        value_name = "STORE",
+        env = "TENANTRY_STATE",
+        hide_env_values = true,
+        default_value = "memory"
+    )]
+    state: String,
 
     /// Reads the tenants file again when it has changed, true or false; SIGHUP does so anyway
     #[arg(long, value_name = "BOOL", env = "TENANTRY_WATCH", default_value = "true", value_parser = boolean, action = clap::ArgAction::Set)]
@@ -415,12 +434,12 @@ pub fn parse(
         Command::Usage(opts) => ask(opts.into_task()),
         Command::Check { file } => Ok(Task::Check(file)),
         Command::Import(opts) => Ok(Task::Import(ImportTask {
-            place: opts.state,
+            place: with_secret(&opts.state, STATE_FLAG, place)?,
             if_empty: opts.if_empty,
             file: opts.file,
         })),
         Command::Export(opts) => Ok(Task::Export(ExportTask {
-            place: opts.state,
+            place: with_secret(&opts.state, STATE_FLAG, place)?,
             archived: opts.archived,
             file: opts.file,
         })),
@@ -428,8 +447,11 @@ pub fn parse(
             // What is written on the command line is meant more than what is around.
             let port = port.filter(|_| !listen_is_given);
             let listen = listen_address(&opts.listen, port)?;
-            let cache = opts.cache.as_deref().map(cache_url).transpose()?;
-            Ok(Task::Serve(Box::new(opts.into_task(listen, cache))))
+            let state = with_secret(&opts.state, STATE_FLAG, state)?;
+            let cache = opts.cache.as_deref();
+            let cache = cache.map(|cache| with_secret(cache, "--cache <URL>", cache_url));
+            let task = opts.into_task(listen, state, cache.transpose()?);
+            Ok(Task::Serve(Box::new(task)))
         }
     }
 }
@@ -460,21 +482,30 @@ fn listen_address(
     Ok(address)
 }
 
-/// Not a value parser: the message of those repeats the value, which may have a password.
-fn cache_url(text: &str) -> Result<RedisUrl, clap::Error> {
-    text.parse().map_err(|error: RedisUrlError| {
-        let shown = match (text.split_once("://"), text.rsplit_once('@')) {
+/// The flag that says where state is kept, as it is shown.
+const STATE_FLAG: &str = "--state <STORE>";
+
+/// What a flag's value means that may have a password. Not a value parser: the message of those
+/// repeats the value.
+fn with_secret<T>(
+    text: &str,
+    flag: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, clap::Error> {
+    parse(text).map_err(|error| {
+        let shown = match (text.split_once(":/"), text.rsplit_once('@')) {
+            (Some((scheme, rest)), _) if rest.contains("password") => format!("{scheme}://***"),
             (Some((scheme, _)), Some((_, address))) => format!("{scheme}://***@{address}"),
             (None, Some((_, address))) => format!("***@{address}"),
             (_, None) => text.to_owned(),
         };
-        let message = format!("invalid value '{shown}' for '--cache <URL>': {error}");
+        let message = format!("invalid value '{shown}' for '{flag}': {error}");
         Cli::command().error(clap::error::ErrorKind::ValueValidation, message)
     })
 }
 
 impl ServeOpts {
-    fn into_task(self, listen: SocketAddr, cache: Option<RedisUrl>) -> ServeTask {
+    fn into_task(self, listen: SocketAddr, state: StateKind, cache: Option<RedisUrl>) -> ServeTask {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.unwrap_or_else(processors);
         let sandboxes = || {
@@ -485,7 +516,7 @@ impl ServeOpts {
         ServeTask {
             listen,
             tenants: self.tenants,
-            state: self.state,
+            state,
             watch: self.watch,
             engine: self.engine,
             sandbox: SandboxLimits {
@@ -539,168 +570,3 @@ const DEFAULT_SANDBOXES: usize = 4096;
 /// Sandboxes of all threads, where nothing is said about them: a system as it comes has
 /// address space for 32,000, and mappings (`vm.max_map_count`) for 10,000.
 const DEFAULT_TOTAL_SANDBOXES: usize = 8192;
-
-/// Worker threads, at most. Above, it is a typing error.
-const MAX_THREADS: usize = 1024;
-
-fn threads(text: &str) -> Result<usize, String> {
-    match at_least_1(text)? {
-        threads if threads <= MAX_THREADS => Ok(threads),
-        _ => Err(format!("it must be from 1 to {MAX_THREADS}")),
-    }
-}
-
-fn state(text: &str) -> Result<StateKind, String> {
-    match text {
-        "memory" => Ok(StateKind::Memory),
-        text => place(text).map(StateKind::Database),
-    }
-}
-
-fn place(text: &str) -> Result<Place, String> {
-    text.parse().map_err(|error: PlaceError| error.to_string())
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let addresses = text.to_socket_addrs();
-    let mut addresses =
-        addresses.map_err(|error| format!("{error}; write it as 127.0.0.1:9001"))?;
-    addresses
-        .next()
-        .ok_or_else(|| "it names no address".to_owned())
-}
-
-/// Tenants with metrics of their own, at most: each has nine numbers, and each scrape all of
-/// them.
-const MAX_METRICS_TENANTS: usize = 10_000;
-
-fn metrics_tenants(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(tenants) if tenants <= MAX_METRICS_TENANTS => Ok(tenants),
-        _ => Err(format!("it must be from 0 to {MAX_METRICS_TENANTS}")),
-    }
-}
-
-fn collector(text: &str) -> Result<Uri, String> {
-    let uri: Option<Uri> = text.parse().ok();
-    let uri = uri.filter(|uri| uri.scheme_str() == Some("http") && uri.query().is_none());
-    let message = "it must be a URL such as http://127.0.0.1:4318; https is not spoken";
-    uri.ok_or_else(|| message.to_owned())
-}
-
-fn ratio(text: &str) -> Result<f64, String> {
-    let ratio: Option<f64> = text.parse().ok();
-    let ratio = ratio.filter(|ratio| (0.0..=1.0).contains(ratio));
-    ratio.ok_or_else(|| "it must be from 0 to 1".to_owned())
-}
-
-fn max_sessions(text: &str) -> Result<u32, String> {
-    text.parse()
-        .map_err(|_| format!("it must be a whole number from 0 to {}", u32::MAX))
-}
-
-fn at_least_1(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("it must be at least 1".to_owned()),
-        Ok(number) => Ok(number),
-        Err(_) => Err("it must be a whole number".to_owned()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    humantime::parse_duration(text)
-        .map_err(|_| "it must be a duration such as 500ms, 10s, 5m or 24h".to_owned())
-}
-
-fn duration_above_0(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("it must be longer than 0".to_owned()),
-        duration => Ok(duration),
-    }
-}
-
-/// Shorter, a store would be lost by being busy for a moment.
-const MIN_STORE_TIMEOUT: Duration = Duration::from_millis(10);
-
-fn store_timeout(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        time if time >= MIN_STORE_TIMEOUT => Ok(time),
-        _ => Err("it must be at least 10ms".to_owned()),
-    }
-}
-
-/// A shorter life would end within the clock's steps.
-const MIN_SESSION_TTL: Duration = Duration::from_millis(10);
-
-fn session_ttl(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        ttl if ttl.is_zero() || ttl >= MIN_SESSION_TTL => Ok(ttl),
-        _ => Err("it must be 0, or at least 10ms".to_owned()),
-    }
-}
-
-fn size(text: &str) -> Result<usize, String> {
-    let size: ByteSize = text
-        .parse()
-        .map_err(|_| "it must be a size such as 64KiB or 1MiB".to_owned())?;
-    usize::try_from(size.as_u64()).map_err(|_| "it is too large".to_owned())
-}
-
-fn size_within(text: &str, min: u64, max: u64) -> Result<usize, String> {
-    let size = size(text)?;
-    if (min..=max).contains(&(size as u64)) {
-        Ok(size)
-    } else {
-        let (min, max) = (ByteSize(min), ByteSize(max));
-        Err(format!("it must be from {min} to {max}"))
-    }
-}
-
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-
-fn sandbox_memory(text: &str) -> Result<usize, String> {
-    size_within(text, 2 * MIB, 4096 * MIB)
-}
-
-fn sandbox_stack(text: &str) -> Result<usize, String> {
-    size_within(text, 64 * KIB, 64 * MIB)
-}
-
-fn max_reply(text: &str) -> Result<usize, String> {
-    size_within(text, 64 * KIB, 1024 * MIB)
-}
-
-fn max_body(text: &str) -> Result<usize, String> {
-    size_within(text, 1, 256 * MIB)
-}
-
-fn max_head(text: &str) -> Result<usize, String> {
-    size_within(text, 8 * KIB, MIB)
-}
-
-fn log_filter(text: &str) -> Result<Targets, String> {
-    let message = "it must be a level such as info, or as info,tenantry::access=off";
-    // The parser takes a word that is no level for the name of a part, and a part without
-    // a level for all of it: a mistyped level would silence everything else.
-    let is_level = |level: &str| level.parse::<LevelFilter>().is_ok() && !level.is_empty();
-    let is_rule = |rule: &str| match rule.rsplit_once('=') {
-        Some((part, level)) => !part.is_empty() && is_level(level),
-        None => is_level(rule),
-    };
-    if !text.split(',').map(str::trim).all(is_rule) {
-        return Err(message.to_owned());
-    }
-    text.parse().map_err(|_| message.to_owned())
-}
-
-fn boolean(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err("it must be true or false".to_owned()),
-    }
-}
