@@ -8,7 +8,7 @@ use tenantry_core::registry::Parsed;
 
 use crate::{
     GUEST,
-    admin::{self, Admin, Token, TokenError},
+    admin::{self, Admin, TokenError, Tokens},
     engine::EngineKind,
     limits, logging,
     metrics::{self, Metrics, Phase},
@@ -134,11 +134,11 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     } = task;
     let source = Source::open(&task)?;
     let extras = extras(&task)?;
-    let token = task
+    let tokens = task
         .admin
         .as_ref()
-        .map(|admin| Token::read(&admin.token_file));
-    let token = token.transpose()?;
+        .map(|admin| Tokens::read(&admin.token_file));
+    let tokens = tokens.transpose()?;
     let log = logging::start(task.log, task.log_filter);
     if let Source::File { parsed, .. } = &source {
         let file = task.tenants.display().to_string();
@@ -199,8 +199,8 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     };
     let listener = server::bind(task.listen).map_err(no_address)?;
     let address = listener.local_addr().map_err(no_address)?;
-    let admin = match task.admin.zip(token) {
-        Some((task, token)) => Some(bind_admin(task.listen, token, &state)?),
+    let admin = match task.admin.zip(tokens) {
+        Some((task, tokens)) => Some(bind_admin(task.listen, tokens, &state)?),
         None => None,
     };
     let metrics = Arc::clone(&state.metrics);
@@ -263,7 +263,7 @@ impl Source {
 /// The admin API, bound and not answering yet.
 fn bind_admin(
     address: std::net::SocketAddr,
-    token: Token,
+    tokens: Tokens,
     state: &Arc<State>,
 ) -> Result<Admin, Error> {
     let no_address = |source| Error::BindAdmin { address, source };
@@ -271,7 +271,7 @@ fn bind_admin(
     let address = listener.local_addr().map_err(no_address)?;
     tracing::info!(target: "tenantry::admin", %address, "listening");
     let settings = admin::Settings::default();
-    let admin = Admin::new(listener, settings, token, Arc::clone(state));
+    let admin = Admin::new(listener, settings, tokens, Arc::clone(state));
     Ok(admin.with_open_routes(metrics::routes(Arc::clone(state))))
 }
 

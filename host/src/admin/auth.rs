@@ -1,4 +1,4 @@
-//! Who may use the admin API: whoever has the token.
+//! Who may use the admin API: whoever has a token.
 
 use std::{
     fmt, fs,
@@ -16,6 +16,7 @@ use http::header;
 use subtle::ConstantTimeEq as _;
 
 use super::problem::Problem;
+use crate::{server::RequestId, state::Author};
 
 /// Characters that a token has, at least.
 const MIN_CHARS: usize = 16;
@@ -23,9 +24,18 @@ const MIN_CHARS: usize = 16;
 /// Bytes of a token file, at most. What is longer is another file.
 const MAX_BYTES: u64 = 4096;
 
-/// The secret that opens the admin API.
+/// Who does something where the file gives a token no name.
+const UNNAMED: &str = "admin";
+
+/// The secrets that open the admin API, and whose each is.
 #[derive(Clone)]
-pub struct Token(Box<str>);
+pub struct Tokens(Vec<Token>);
+
+#[derive(Clone)]
+struct Token {
+    who: Box<str>,
+    secret: Box<str>,
+}
 
 /// Why a file gives no token.
 #[derive(Debug, thiserror::Error)]
@@ -48,11 +58,11 @@ pub enum TokenError {
     )]
     Exposed(PathBuf),
     /// It is of more than 4096 bytes.
-    #[error("{}: the admin token file is larger than {MAX_BYTES} bytes; it is to hold the token and nothing else", .0.display())]
+    #[error("{}: the admin token file is larger than {MAX_BYTES} bytes; it is to hold tokens and nothing else", .0.display())]
     TooLong(PathBuf),
     /// The token is too easily guessed.
     #[error(
-        "{}: the admin token has {found} characters and must have at least {MIN_CHARS}; \
+        "{}: an admin token has {found} characters and must have at least {MIN_CHARS}; \
          make one, as with openssl rand -hex 32",
         path.display()
     )]
@@ -62,21 +72,23 @@ pub enum TokenError {
         /// How many there are.
         found: usize,
     },
-    /// The token cannot be sent in a header.
+    /// A line is no token that can be sent in a header.
     #[error(
-        "{}: the admin token may have letters, digits and signs of ASCII, and no white space \
-         inside; make one, as with openssl rand -hex 32",
+        "{}: a line has an admin token, or a name and a token, of letters, digits and signs of \
+         ASCII, with no white space inside; make a token as with openssl rand -hex 32",
         .0.display()
     )]
     Characters(PathBuf),
 }
 
-impl Token {
-    /// Reads a file's text as a token, without the white space around it.
+impl Tokens {
+    /// Reads a file that has a token on each line, and in front of it, if there is one, the
+    /// name of whoever has it. Without a name that is `admin`. Blank lines say nothing.
     ///
     /// # Errors
     /// The file cannot be read or is too large, other users may read or change it (where the
-    /// system says so), or the text is shorter than 16 characters, or no header can hold it.
+    /// system says so), there is no token, one is shorter than 16 characters, or no header can
+    /// hold it.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let unreadable = |source| TokenError::Unreadable {
             path: path.to_owned(),
@@ -93,37 +105,63 @@ impl Token {
         if text.len() as u64 > MAX_BYTES {
             return Err(TokenError::TooLong(path.to_owned()));
         }
-        let text = text.trim_ascii();
-        if !text.iter().all(u8::is_ascii_graphic) {
-            return Err(TokenError::Characters(path.to_owned()));
+        let no_token = || TokenError::Characters(path.to_owned());
+        let text = str::from_utf8(&text).map_err(|_| no_token())?;
+        let mut tokens = Vec::new();
+        for line in text.lines() {
+            let mut words = line.split_ascii_whitespace();
+            let (who, secret) = match (words.next(), words.next(), words.next()) {
+                (None, ..) => continue,
+                (Some(secret), None, _) => (UNNAMED, secret),
+                (Some(who), Some(secret), None) => (who, secret),
+                _ => return Err(no_token()),
+            };
+            if !(who.is_ascii() && secret.bytes().all(|byte| byte.is_ascii_graphic())) {
+                return Err(no_token());
+            }
+            let found = secret.len();
+            if found < MIN_CHARS {
+                let path = path.to_owned();
+                return Err(TokenError::TooShort { path, found });
+            }
+            tokens.push(Token {
+                who: who.into(),
+                secret: secret.into(),
+            });
         }
-        let found = text.len();
-        if found < MIN_CHARS {
+        if tokens.is_empty() {
             let path = path.to_owned();
-            return Err(TokenError::TooShort { path, found });
+            return Err(TokenError::TooShort { path, found: 0 });
         }
-        let text = text.iter().copied().map(char::from);
-        Ok(Self(text.collect::<String>().into()))
+        Ok(Self(tokens))
     }
 
-    /// Whether these are the token's bytes. How long that takes says no more than whether
-    /// there are as many.
+    /// Whose token these bytes are. How long that takes says no more than which tokens have as
+    /// many.
     #[must_use]
-    pub fn is(&self, bytes: &[u8]) -> bool {
-        self.0.as_bytes().ct_eq(bytes).into()
+    pub fn who(&self, bytes: &[u8]) -> Option<&str> {
+        let mut who = None;
+        for token in &self.0 {
+            let is_it: bool = token.secret.as_bytes().ct_eq(bytes).into();
+            if is_it {
+                who = Some(&*token.who);
+            }
+        }
+        who
     }
 
-    /// The value of the header `authorization` that holds it.
+    /// The value of the header `authorization` that holds the first one.
     #[must_use]
     pub fn header(&self) -> String {
-        format!("Bearer {}", self.0)
+        let first = self.0.first().map_or("", |token| &token.secret);
+        format!("Bearer {first}")
     }
 }
 
-impl fmt::Debug for Token {
-    /// Does not show it: it is a secret.
+impl fmt::Debug for Tokens {
+    /// Does not show them: they are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
+        f.write_str("Tokens(..)")
     }
 }
 
@@ -138,19 +176,26 @@ fn is_exposed(_: &fs::Metadata) -> bool {
     false
 }
 
-/// Lets a request through that has the token.
+/// Lets a request through that has a token, and says whose that is.
 pub(super) async fn check(
-    State(token): State<Arc<Token>>,
-    request: Request,
+    State(tokens): State<Arc<Tokens>>,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let given = request.headers().get(header::AUTHORIZATION);
-    let given = given.and_then(|value| bearer(value.as_bytes()));
-    match given {
-        Some(given) if token.is(given) => next.run(request).await,
-        Some(_) => Problem::wrong_token().into_response(),
-        None => Problem::no_token().into_response(),
-    }
+    let Some(given) = given.and_then(|value| bearer(value.as_bytes())) else {
+        return Problem::no_token().into_response();
+    };
+    let Some(who) = tokens.who(given) else {
+        return Problem::wrong_token().into_response();
+    };
+    let id = request.extensions().get::<RequestId>();
+    let by = Author {
+        who: who.to_owned(),
+        request_id: id.map(ToString::to_string).unwrap_or_default(),
+    };
+    request.extensions_mut().insert(by);
+    next.run(request).await
 }
 
 /// What stands behind the word `Bearer`, which may be written in any case.

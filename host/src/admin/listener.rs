@@ -57,11 +57,11 @@ impl Admin {
         let Self {
             listener,
             settings,
-            token,
+            tokens,
             state,
             open,
         } = self;
-        let app = Self::app(settings, token, state, open);
+        let app = Self::app(settings, tokens, state, open);
         let shutdown = Shutdown::new();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

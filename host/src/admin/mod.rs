@@ -1,7 +1,7 @@
 //! The admin listener: tenants, sessions, usage and the audit, for whoever runs the service.
 //!
 //! It has an address, a thread and a runtime of its own, so that nothing that is asked here
-//! is in the way of the service's requests. Every route needs the admin token, but for those
+//! is in the way of the service's requests. Every route needs an admin token, but for those
 //! of [`Admin::with_open_routes`]. Errors are problem details (RFC 9457).
 
 mod audit;
@@ -30,7 +30,7 @@ use axum::{
 
 use self::problem::Problem;
 pub use self::{
-    auth::{Token, TokenError},
+    auth::{TokenError, Tokens},
     listener::Running,
 };
 use crate::state::State;
@@ -69,19 +69,24 @@ impl Default for Settings {
 pub struct Admin {
     listener: TcpListener,
     settings: Settings,
-    token: Token,
+    tokens: Tokens,
     state: Arc<State>,
     open: Router,
 }
 
 impl Admin {
-    /// An admin API for this state, on a bound listener, for whoever has the token.
+    /// An admin API for this state, on a bound listener, for whoever has one of the tokens.
     #[must_use]
-    pub fn new(listener: TcpListener, settings: Settings, token: Token, state: Arc<State>) -> Self {
+    pub fn new(
+        listener: TcpListener,
+        settings: Settings,
+        tokens: Tokens,
+        state: Arc<State>,
+    ) -> Self {
         Self {
             listener,
             settings,
-            token,
+            tokens,
             state,
             open: Router::new(),
         }
@@ -95,7 +100,7 @@ impl Admin {
     }
 
     /// Everything that is answered.
-    fn app(settings: Settings, token: Token, state: Arc<State>, open: Router) -> Router {
+    fn app(settings: Settings, tokens: Tokens, state: Arc<State>, open: Router) -> Router {
         let mut guarded = Router::new();
         for (path, methods) in routes() {
             guarded = guarded.route(path, methods);
@@ -103,14 +108,14 @@ impl Admin {
         // What is not there is for those who may know it, too.
         let guarded = guarded
             .fallback(async || Problem::no_such_path())
-            .layer(from_fn_with_state(Arc::new(token), auth::check))
+            .layer(from_fn_with_state(Arc::new(tokens), auth::check))
             .with_state(state);
         open.merge(guarded)
             .layer(from_fn_with_state(settings, log::answer))
     }
 }
 
-/// The paths of this API that need the token, as `openapi.json` writes them.
+/// The paths of this API that need a token, as `openapi.json` writes them.
 pub fn paths() -> impl Iterator<Item = &'static str> {
     routes().into_iter().map(|(path, _)| path)
 }

@@ -1,6 +1,6 @@
 //! The sessions of a tenant: listed, and ended before their time.
 //!
-//! A session's id is a secret. It is told to who has the admin token, and neither logged nor
+//! A session's id is a secret. It is told to who has an admin token, and neither logged nor
 //! written into the audit.
 
 use std::sync::Arc;
@@ -18,13 +18,10 @@ use super::{
     body,
     problem::Problem,
     query::{Query, cursor, cut},
-    tenants::{Answer, author, find, json},
+    tenants::{Answer, find, json},
     text::rfc3339,
 };
-use crate::{
-    server::RequestId,
-    state::{Entry, State, StoreError},
-};
+use crate::state::{Author, Entry, State, StoreError};
 
 /// A session as it is told.
 #[derive(Serialize)]
@@ -84,7 +81,7 @@ pub(super) async fn list(
 
 pub(super) async fn revoke(
     From(state): From<Arc<State>>,
-    Extension(request_id): Extension<RequestId>,
+    Extension(by): Extension<Author>,
     Path((id, session)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
@@ -92,7 +89,6 @@ pub(super) async fn revoke(
     body::none(request).await?;
     let tenant = entry(&state, &id).await?;
     let session = SessionId::parse(&session).ok_or_else(Problem::no_such_session)?;
-    let by = author(request_id);
     if state.session_records.revoke(&tenant, session, &by).await? {
         Ok(StatusCode::NO_CONTENT.into_response())
     } else {
@@ -108,14 +104,13 @@ struct Revoked {
 
 pub(super) async fn revoke_all(
     From(state): From<Arc<State>>,
-    Extension(request_id): Extension<RequestId>,
+    Extension(by): Extension<Author>,
     Path(id): Path<String>,
     request: Request,
 ) -> Answer {
     Query::none(request.uri())?;
     body::none(request).await?;
     let tenant = entry(&state, &id).await?;
-    let by = author(request_id);
     let revoked = state.session_records.revoke_all(&tenant, &by).await?;
     Ok(json(StatusCode::OK, &Revoked { revoked }))
 }

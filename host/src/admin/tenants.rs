@@ -21,10 +21,7 @@ use super::{
     row,
     text::{rfc3339_ms, stored_json},
 };
-use crate::{
-    server::RequestId,
-    state::{Author, Change, ChangeError, Expected, Record, Stage, State, TenantQuery},
-};
+use crate::state::{Author, Change, ChangeError, Expected, Record, Stage, State, TenantQuery};
 
 /// The answer to a request, or why there is none.
 pub(super) type Answer = Result<Response, Problem>;
@@ -88,14 +85,6 @@ fn told(status: StatusCode, record: &Record) -> Response {
     response
 }
 
-/// Who has sent a request.
-pub(super) fn author(id: RequestId) -> Author {
-    Author {
-        who: "admin".to_owned(),
-        request_id: id.to_string(),
-    }
-}
-
 pub(super) async fn list(From(state): From<Arc<State>>, uri: Uri) -> Answer {
     let mut query = Query::of(&uri, &["state", "limit", "cursor"]);
     let right = "active, suspended or archived";
@@ -142,7 +131,7 @@ pub(super) async fn get(
 
 pub(super) async fn put(
     From(state): From<Arc<State>>,
-    Extension(request_id): Extension<RequestId>,
+    Extension(by): Extension<Author>,
     Path(id): Path<String>,
     request: Request,
 ) -> Answer {
@@ -153,7 +142,6 @@ pub(super) async fn put(
     let store = &*state.records;
     let expected = condition.expected(store, &id, Expected::Any).await?;
     let change = Change::Put(row.to_json());
-    let by = author(request_id);
     let record = state.records.change(&id, change, expected, &by).await;
     let record = record.map_err(|error| Problem::of_change(error, "put"))?;
     let record = record.ok_or_else(Problem::no_such_tenant)?;
@@ -170,7 +158,7 @@ pub(super) async fn put(
 
 pub(super) async fn patch(
     From(state): From<Arc<State>>,
-    Extension(request_id): Extension<RequestId>,
+    Extension(by): Extension<Author>,
     Path(id): Path<String>,
     request: Request,
 ) -> Answer {
@@ -180,7 +168,6 @@ pub(super) async fn patch(
     let patch = row::text(&body)?;
     let store = &*state.records;
     let expected = condition.expected(store, &id, Expected::Any).await?;
-    let by = author(request_id);
     let mut tries = 0;
     loop {
         tries += 1;
@@ -212,21 +199,14 @@ pub(super) async fn patch(
 }
 
 /// Makes a change that takes no body.
-async fn change(
-    state: &State,
-    request_id: RequestId,
-    id: &str,
-    request: Request,
-    change: Change,
-) -> Answer {
+async fn change(state: &State, by: &Author, id: &str, request: Request, change: Change) -> Answer {
     Query::none(request.uri())?;
     let condition = Condition::of(request.headers())?;
     body::none(request).await?;
     let store = &*state.records;
     let expected = condition.expected(store, id, Expected::Any).await?;
     let name = change.name();
-    let by = author(request_id);
-    let record = store.change(id, change, expected, &by).await;
+    let record = store.change(id, change, expected, by).await;
     let record = record.map_err(|error| Problem::of_change(error, name))?;
     Ok(match record {
         Some(record) => told(StatusCode::OK, &record),
@@ -239,11 +219,11 @@ macro_rules! changes {
         $(
             pub(super) async fn $name(
                 From(state): From<Arc<State>>,
-                Extension(request_id): Extension<RequestId>,
+                Extension(by): Extension<Author>,
                 Path(id): Path<String>,
                 request: Request,
             ) -> Answer {
-                change(&state, request_id, &id, request, $change).await
+                change(&state, &by, &id, request, $change).await
             }
         )*
     };

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Error, output::plain};
-use crate::admin::Token;
+use crate::admin::Tokens;
 
 /// Until a connection is there.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ pub(super) struct Call<'a> {
 }
 
 impl Client {
-    pub(super) fn new(server: &str, token: &Token) -> Self {
+    pub(super) fn new(server: &str, tokens: &Tokens) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -55,7 +55,7 @@ impl Client {
         Self {
             agent: config.new_agent(),
             server: server.to_owned(),
-            authorization: token.header(),
+            authorization: tokens.header(),
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
 
 use self::client::Client;
 use crate::{
-    admin::{Token, TokenError},
+    admin::{TokenError, Tokens},
     state::Stage,
 };
 
@@ -197,8 +197,8 @@ impl Error {
 /// # Errors
 /// What was given is wrong, the server cannot be reached or refuses, or `out` is closed.
 pub fn run(task: &Task, out: &mut dyn Write) -> Result<(), Error> {
-    let token = Token::read(&task.token_file)?;
-    let client = Client::new(&task.server, &token);
+    let tokens = Tokens::read(&task.token_file)?;
+    let client = Client::new(&task.server, &tokens);
     match &task.ask {
         Ask::Usage { .. } if task.output == Output::Csv => usage::csv(&client, &task.ask, out),
         Ask::Usage { .. } | Ask::Audit(_) => {

@@ -4,7 +4,7 @@ use std::{net::TcpListener, process::Output, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tenantry::{
-    admin::{Admin, Settings, Token},
+    admin::{Admin, Settings, Tokens},
     server,
 };
 use tenantry_conformance::Exchange;
@@ -71,6 +71,12 @@ fn a_file_that_gives_no_token_stops_the_start() {
         ("blank", " \n\t\n", "has 0 characters"),
         ("short", "  fifteen-letters\n", "has 15 characters"),
         ("inside", "sixteen letters, and blanks", "no white space"),
+        ("named", "sixteen fifteen-letters", "has 15 characters"),
+        (
+            "second",
+            "a-sixteen-letters-token\nsixteen",
+            "has 7 characters",
+        ),
         (
             "beyond",
             "sixteen-lettérs-and-more",
@@ -108,6 +114,51 @@ fn a_file_that_gives_no_token_stops_the_start() {
         let wanted = format!("error: {path}: the admin token file cannot be read: ");
         assert!(stderr(&output).starts_with(&wanted), "{}", stderr(&output));
     }
+}
+
+/// Several people, each with a token, and one who changes to a new one.
+#[test]
+fn the_audit_says_whose_token_it_was() {
+    let lines = "alice  alices-token-for-tests\n\nbob bobs-token-for-tests\n\
+                 bob bobs-next-token-for-tests\n  a-token-without-a-name \n";
+    let tokens = private_file("token-several", lines);
+    let tokens = tokens.to_str().expect("UTF-8");
+    let state = crate::support::database::Sqlite::new();
+    let server = Program::serve(&[
+        "--engine=native",
+        "--state",
+        &crate::support::database::Database::state(&state),
+        "--admin=127.0.0.1:0",
+        "--admin-token-file",
+        tokens,
+    ]);
+    let admin = server.admin_address();
+    let by =
+        |token: &str, exchange| with_header(exchange, "authorization", &format!("Bearer {token}"));
+    for (n, token) in [
+        "alices-token-for-tests",
+        "bobs-next-token-for-tests",
+        "a-token-without-a-name",
+        "bobs-token-for-tests",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let row = format!(r#"{{"id":"acme","name":"n","welcome":"{n}"}}"#);
+        let reply = ask(admin, &by(token, put("acme", &row)));
+        assert!([200, 201].contains(&reply.status), "{}", reply.text());
+    }
+    let nobody = by("nobodys-token-for-tests", get("/audit"));
+    assert_eq!(ask(admin, &nobody).status, 401);
+    // The commands use the first one.
+    let args = ["audit", "--output", "json", "--admin-token-file", tokens];
+    let server = format!("http://{admin}");
+    let output = run(&[&args[..], &["--server", &server]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let audit: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let who = audit.as_array().into_iter().flatten();
+    let who: Vec<_> = who.map(|record| &record["who"]).collect();
+    assert_eq!(who, ["alice", "bob", "admin", "bob"]);
 }
 
 #[cfg(unix)]
@@ -359,10 +410,10 @@ fn routes_that_need_no_token_are_answered_beside_the_others() {
     let setup = Setup::new(Way::Native);
     let listener = server::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let token = Token::read(token_file()).expect("a token");
+    let tokens = Tokens::read(token_file()).expect("a token");
     let state = Arc::new(setup.state());
     let routes = axum::Router::new().route("/ping", axum::routing::get(async || "pong"));
-    let api = Admin::new(listener, Settings::default(), token, state).with_open_routes(routes);
+    let api = Admin::new(listener, Settings::default(), tokens, state).with_open_routes(routes);
     let server = setup.start();
     let running = api.start(server.shutdown.clone()).expect("a thread");
     let reply = ask(address, &get("/ping"));

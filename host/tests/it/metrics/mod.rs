@@ -18,7 +18,7 @@ use std::{
 };
 
 use tenantry::{
-    admin::{self, Admin, Token},
+    admin::{self, Admin, Tokens},
     metrics, server,
 };
 use tenantry_conformance::Exchange;
@@ -93,13 +93,13 @@ impl Drop for Folder {
     }
 }
 
-fn token() -> Token {
+fn token() -> Tokens {
     let folder = Folder::new();
     let file = folder.0.join("token");
     fs::write(&file, "0123456789abcdef0123456789abcdef").expect("a file");
     let changed = Command::new("chmod").arg("600").arg(&file).status();
     assert!(changed.expect("chmod runs").success());
-    Token::read(&file).expect("a token")
+    Tokens::read(&file).expect("a token")
 }
 
 /// What was measured at one time.

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 use tenantry::{
-    admin::{Admin, Running, Settings, Token},
+    admin::{Admin, Running, Settings, Tokens},
     server,
     state::{State, UsageStore},
 };
@@ -76,8 +76,8 @@ impl Administered {
         let state = Arc::new(state);
         let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
         let admin = listener.local_addr().expect("an address");
-        let token = Token::read(token_file()).expect("a token");
-        let api = Admin::new(listener, settings, token, Arc::clone(&state));
+        let tokens = Tokens::read(token_file()).expect("a token");
+        let api = Admin::new(listener, settings, tokens, Arc::clone(&state));
         let server = setup.start_sharing(Arc::clone(&state));
         let running = api.start(server.shutdown.clone()).expect("a thread");
         Self {
