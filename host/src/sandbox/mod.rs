@@ -78,7 +78,8 @@ impl SandboxLimits {
     }
 }
 
-/// Sandboxes that are busy at a time, of those of a thread.
+/// Sandboxes that are busy at a time, of those of a thread. While a store is slow, requests that
+/// wait for it must not take the place of all that are idle.
 fn max_busy(sandboxes: usize) -> usize {
     sandboxes.min(128)
 }

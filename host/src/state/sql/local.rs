@@ -12,7 +12,7 @@ use tenantry_core::{
 
 use super::{
     Database,
-    ending::{Revocation, sweep},
+    ending::sweep,
     tenants::{SqlTenants, tenant_key, unsigned},
     writer::{Writer, from_bytes, from_millis},
 };
@@ -122,25 +122,6 @@ impl SessionStore for LocalSessions {
     }
 }
 
-impl LocalSessions {
-    /// Deletes a session of a tenant, or all of them; those in memory stay.
-    async fn revoke_now(
-        &self,
-        tenant: &Arc<Entry>,
-        id: Option<SessionId>,
-        by: &Author,
-    ) -> Result<u64, StoreError> {
-        let revocation = Revocation {
-            tenant: Arc::clone(tenant),
-            id,
-            at_ms: self.tenants.now_ms(),
-            by: by.clone(),
-        };
-        let work = revocation.run(self.database.clone(), Arc::clone(&self.memory));
-        self.database.run_long(work).await
-    }
-}
-
 impl SessionRecords for LocalSessions {
     fn list<'a>(
         &'a self,
@@ -162,7 +143,7 @@ impl SessionRecords for LocalSessions {
         by: &'a Author,
     ) -> Pending<'a, Result<bool, StoreError>> {
         Box::pin(async move {
-            let count = self.revoke_now(tenant, Some(id), by).await?;
+            let count = self.tenants.revoke(tenant, Some(id), by).await?;
             self.memory.close(tenant, id);
             Ok(count > 0)
         })
@@ -174,7 +155,7 @@ impl SessionRecords for LocalSessions {
         by: &'a Author,
     ) -> Pending<'a, Result<u64, StoreError>> {
         Box::pin(async move {
-            let count = self.revoke_now(tenant, None, by).await?;
+            let count = self.tenants.revoke(tenant, None, by).await?;
             self.memory.close_all(tenant);
             Ok(count)
         })

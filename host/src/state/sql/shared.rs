@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Database,
-    ending::{Revocation, count, sweep},
+    ending::{count, sweep},
     tenants::{SqlTenants, signed, tenant_key, unsigned},
     writer::{Writer, bytes, from_bytes, from_millis, hex},
 };
@@ -236,14 +236,7 @@ impl SharedSessions {
         id: Option<SessionId>,
         by: &Author,
     ) -> Result<u64, StoreError> {
-        let revocation = Revocation {
-            tenant: Arc::clone(tenant),
-            id,
-            at_ms: self.tenants.now_ms(),
-            by: by.clone(),
-        };
-        let work = revocation.run(self.database.clone(), Arc::clone(&self.seen.memory));
-        let count = self.database.run_long(work).await?;
+        let count = self.tenants.revoke(tenant, id, by).await?;
         self.seen.forget(tenant);
         Ok(count)
     }

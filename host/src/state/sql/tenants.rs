@@ -9,14 +9,17 @@ use serde_json::json;
 use sqlx::{AnyConnection, Connection as _, Row as _, any::AnyRow};
 use tenantry_core::{
     registry::{Registry, Row},
-    session::TenantKey,
+    session::{SessionId, TenantKey},
 };
 use tokio::sync::Mutex;
 
-use super::{Database, Dialect, ending::delete_all};
+use super::{
+    Database, Dialect,
+    ending::{Revocation, delete_all},
+};
 use crate::state::{
-    AuditEvent, AuditQuery, AuditRecord, Author, Change, ChangeError, Clock, Directory, Expected,
-    MemorySessions, Pending, Record, Stage, StoreError, TenantQuery, TenantStore,
+    AuditEvent, AuditQuery, AuditRecord, Author, Change, ChangeError, Clock, Directory, Entry,
+    Expected, MemorySessions, Pending, Record, Stage, StoreError, TenantQuery, TenantStore,
 };
 
 /// Tenants that are read at a time.
@@ -110,6 +113,24 @@ impl SqlTenants {
         self.database.run(refresh).await
     }
 
+    /// Ends a session of a tenant in the database, or all of them, and writes down who did so;
+    /// those in memory stay. Returns how many had not ended.
+    pub(super) async fn revoke(
+        &self,
+        tenant: &Arc<Entry>,
+        id: Option<SessionId>,
+        by: &Author,
+    ) -> Result<u64, StoreError> {
+        let revocation = Revocation {
+            tenant: Arc::clone(tenant),
+            id,
+            at_ms: self.now_ms(),
+            by: by.clone(),
+        };
+        let work = revocation.run(self.database.clone(), Arc::clone(&self.sessions));
+        self.database.run_long(work).await
+    }
+
     pub(super) fn directory(&self) -> &Arc<Directory> {
         &self.directory
     }
@@ -128,7 +149,7 @@ impl SqlTenants {
         }
     }
 
-    pub(super) fn now_ms(&self) -> u64 {
+    fn now_ms(&self) -> u64 {
         self.clock.now().as_millis()
     }
 

@@ -12,6 +12,7 @@ use tenantry_conformance::Exchange;
 use crate::support::{
     admin::{Administered, TOKEN, authorized, private_file, problem, put, request, token_file},
     client::{Connection, ask, get, message, open_session, with_header},
+    database::{Database, Sqlite},
     program::{Program, run, tenantry},
     server::{Setup, Way},
 };
@@ -123,11 +124,11 @@ fn the_audit_says_whose_token_it_was() {
                  bob bobs-next-token-for-tests\n  a-token-without-a-name \n";
     let tokens = private_file("token-several", lines);
     let tokens = tokens.to_str().expect("UTF-8");
-    let state = crate::support::database::Sqlite::new();
+    let state = Sqlite::new();
     let server = Program::serve(&[
         "--engine=native",
         "--state",
-        &crate::support::database::Database::state(&state),
+        &state.state(),
         "--admin=127.0.0.1:0",
         "--admin-token-file",
         tokens,
@@ -155,7 +156,7 @@ fn the_audit_says_whose_token_it_was() {
     let server = format!("http://{admin}");
     let output = run(&[&args[..], &["--server", &server]].concat());
     assert!(output.status.success(), "{}", stderr(&output));
-    let audit: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let audit: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let who = audit.as_array().into_iter().flatten();
     let who: Vec<_> = who.map(|record| &record["who"]).collect();
     assert_eq!(who, ["alice", "bob", "admin", "bob"]);

@@ -71,7 +71,10 @@ impl Ports {
     }
 }
 
-fn cluster(database: &Postgres) -> Vec<(Ports, Program)> {
+/// A server, and where it listens.
+type Server = (Ports, Program);
+
+fn cluster(database: &Postgres) -> Vec<Server> {
     let state = database.state();
     let import = run(&["import", "--state", &state, "tenants.jsonl"]);
     assert!(import.status.success());

@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use tenantry_conformance::Exchange;
 
-use super::{Ports, cluster, free_port, wait_for};
+use super::{Ports, Server, cluster, free_port, wait_for};
 use crate::support::{
     client::{Connection, PATIENCE, chat, get},
     database::{Database, Folder, Postgres},
@@ -128,6 +128,15 @@ fn load(address: SocketAddr, is_over: &AtomicBool) -> BTreeMap<u16, u64> {
     statuses
 }
 
+/// Three servers behind a balancer, and their database.
+fn behind_a_balancer() -> Option<(Postgres, Vec<Server>, Balancer)> {
+    let database = Postgres::start()?;
+    let servers = cluster(&database);
+    let ports: Vec<_> = servers.iter().map(|(ports, _)| *ports).collect();
+    let balancer = Balancer::start(&ports)?;
+    Some((database, servers, balancer))
+}
+
 /// What six clients are answered, by status, while something happens.
 fn counted(balancer: &Balancer, happens: impl FnOnce()) -> BTreeMap<u16, u64> {
     wait_for(balancer.address, &get("/"), 200);
@@ -150,12 +159,7 @@ fn counted(balancer: &Balancer, happens: impl FnOnce()) -> BTreeMap<u16, u64> {
 
 #[test]
 fn a_rolling_restart_fails_no_request() {
-    let Some(database) = Postgres::start() else {
-        return;
-    };
-    let mut servers = cluster(&database);
-    let ports: Vec<_> = servers.iter().map(|(ports, _)| *ports).collect();
-    let Some(balancer) = Balancer::start(&ports) else {
+    let Some((database, mut servers, balancer)) = behind_a_balancer() else {
         return;
     };
     let counted = counted(&balancer, || {
@@ -177,12 +181,7 @@ fn a_rolling_restart_fails_no_request() {
 
 #[test]
 fn a_server_that_is_killed_costs_what_was_under_way_on_it() {
-    let Some(database) = Postgres::start() else {
-        return;
-    };
-    let mut servers = cluster(&database);
-    let ports: Vec<_> = servers.iter().map(|(ports, _)| *ports).collect();
-    let Some(balancer) = Balancer::start(&ports) else {
+    let Some((_database, mut servers, balancer)) = behind_a_balancer() else {
         return;
     };
     let counted = counted(&balancer, || {

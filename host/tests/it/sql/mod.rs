@@ -5,4 +5,5 @@ mod broken;
 mod contract;
 mod kills;
 mod restarts;
+mod tls;
 mod transfer;

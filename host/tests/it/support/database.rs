@@ -127,6 +127,27 @@ impl Postgres {
         server
     }
 
+    /// Has the server, which is stopped, take encrypted connections alone, with this certificate
+    /// and key.
+    pub(crate) fn encrypt(&self, certificate: &str, key: &str) {
+        let data = self.data();
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let file = data.join(name);
+            fs::write(&file, text).expect("a file");
+            if let Some((user, group)) = unprivileged() {
+                std::os::unix::fs::chown(&file, Some(user), Some(group)).expect("a new owner");
+            }
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::Permissions::from_mode(0o600);
+            fs::set_permissions(&file, mode).expect("a mode");
+        }
+        let access = "hostssl all all 127.0.0.1/32 scram-sha-256\n";
+        fs::write(data.join("pg_hba.conf"), access).expect("a file");
+        let settings = data.join("postgresql.conf");
+        let text = fs::read_to_string(&settings).expect("a file");
+        fs::write(&settings, text + "\nssl = on\n").expect("a file");
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
