@@ -169,18 +169,25 @@ fn complain(file: &str, error: &ReadError) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::ErrorKind};
+    use std::{
+        fs,
+        io::ErrorKind,
+        sync::atomic::{AtomicU32, Ordering},
+    };
 
     use super::*;
 
     /// States of a file, all different.
     fn states() -> [Seen; 2] {
-        let folder = std::env::temp_dir();
-        let name = |n| folder.join(format!("tenantry-watch-{}-{n}", std::process::id()));
-        [1, 2].map(|n| {
-            fs::write(name(n), vec![b'x'; n]).expect("a file");
-            let seen = look(&name(n));
-            fs::remove_file(name(n)).expect("it is there");
+        // Tests run at the same time.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        [1, 2].map(|bytes| {
+            let n = COUNT.fetch_add(1, Ordering::SeqCst);
+            let name = format!("tenantry-watch-{}-{n}", std::process::id());
+            let file = std::env::temp_dir().join(name);
+            fs::write(&file, vec![b'x'; bytes]).expect("a file");
+            let seen = look(&file);
+            fs::remove_file(file).expect("it is there");
             seen
         })
     }
