@@ -116,8 +116,15 @@ impl Place {
 /// A lock on a file beside the database: one server writes to it, and nobody else.
 #[derive(Debug)]
 pub(super) struct Lock {
-    /// Unlocked when it is closed, however this process ends.
-    _file: File,
+    /// Closed, and so unlocked, however this process ends.
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A process that is being started at this moment may have a copy of the open file.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -131,7 +138,7 @@ impl Lock {
             .write(true)
             .open(&name)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }

@@ -13,6 +13,7 @@ use tenantry_core::{
     tenancy::{OpenError, Owner},
 };
 
+use super::broken::sql;
 use crate::support::{
     client::Sockets,
     database::{Database, Postgres, Sqlite},
@@ -465,6 +466,54 @@ fn sessions_are_ended_by_whoever_runs_the_service_and_stay_ended() {
         assert_eq!(open.owner("acme", id(2)), Owner::Unknown);
         open.close();
     });
+}
+
+#[test]
+fn very_many_sessions_of_a_tenant_end_together() {
+    const MANY: u64 = 25_000;
+    let database = Sqlite::new();
+    let open = Open::new(&database);
+    open.put("acme", "Hi");
+    open.put("globex", "Hi");
+    open.open("globex", id(0)).expect("a session");
+    open.close();
+    let opens_many = format!(
+        "WITH RECURSIVE numbers(n) AS \
+         (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {MANY}) \
+         INSERT INTO sessions SELECT randomblob(16), key, 1000000000 FROM numbers, tenants \
+         WHERE id = 'acme'"
+    );
+    let by = Author {
+        who: "a test".to_owned(),
+        request_id: "r3".to_owned(),
+    };
+    sql(&database, &opens_many);
+    let open = Open::new(&database);
+    let acme = open.directory().get("acme").expect("acme");
+    let records = &open.state.session_records;
+    let count = || open.run(records.count(&acme)).expect("in reach");
+    assert_eq!(count(), MANY);
+    let revoked = open.run(records.revoke_all(&acme, &by));
+    assert_eq!(revoked.expect("in reach"), MANY);
+    assert_eq!(count(), 0);
+    open.close();
+
+    sql(&database, &opens_many);
+    let open = Open::new(&database);
+    for change in [Change::Archive, Change::Purge] {
+        open.change("acme", change, Expected::Any).expect("done");
+    }
+    assert_eq!(open.owner("globex", id(0)), Owner::Mine);
+    open.close();
+    // Globex's is the one that is left.
+    sql(
+        &database,
+        "CREATE TABLE left_over (sessions INTEGER CHECK (sessions = 1))",
+    );
+    sql(
+        &database,
+        "INSERT INTO left_over SELECT count(*) FROM sessions",
+    );
 }
 
 fn used(tenant: u32, minute: u64, chats: u64) -> UsageRow {
