@@ -80,7 +80,8 @@ impl Service {
         let mut tally = Tally::new(self.engine.state(), &self.requests, &head.method);
         let traces = self.engine.state().traces.as_ref();
         let context = traces.map(|traces| traces.request(&head.headers, start.elapsed()));
-        let respond = self.respond(&head, body, activity, &entry, &tally);
+        // A connection keeps the room of its request for as long as it is open; most wait.
+        let respond = Box::pin(self.respond(&head, body, activity, &entry, &tally));
         let mut answer = traces::within(context.as_ref(), respond).await;
         if let Some(cors) = &self.extras.cors {
             cors.mark(&head.headers, &mut answer);
