@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::{
+    Extension,
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -179,6 +180,7 @@ fn is_exposed(_: &fs::Metadata) -> bool {
 /// Lets a request through that has a token, and says whose that is.
 pub(super) async fn check(
     State(tokens): State<Arc<Tokens>>,
+    Extension(id): Extension<RequestId>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -189,10 +191,9 @@ pub(super) async fn check(
     let Some(who) = tokens.who(given) else {
         return Problem::wrong_token().into_response();
     };
-    let id = request.extensions().get::<RequestId>();
     let by = Author {
         who: who.to_owned(),
-        request_id: id.map(ToString::to_string).unwrap_or_default(),
+        request_id: id.to_string(),
     };
     request.extensions_mut().insert(by);
     next.run(request).await

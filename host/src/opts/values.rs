@@ -122,14 +122,14 @@ pub(super) fn session_ttl(text: &str) -> Result<Duration, String> {
     }
 }
 
-pub(super) fn size(text: &str) -> Result<usize, String> {
+fn size(text: &str) -> Result<usize, String> {
     let size: ByteSize = text
         .parse()
         .map_err(|_| "it must be a size such as 64KiB or 1MiB".to_owned())?;
     usize::try_from(size.as_u64()).map_err(|_| "it is too large".to_owned())
 }
 
-pub(super) fn size_within(text: &str, min: u64, max: u64) -> Result<usize, String> {
+fn size_within(text: &str, min: u64, max: u64) -> Result<usize, String> {
     let size = size(text)?;
     if (min..=max).contains(&(size as u64)) {
         Ok(size)

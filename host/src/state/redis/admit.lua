@@ -1,31 +1,14 @@
 -- Grants and counts chats, or refuses them: for each tenant at most `limit` in any window.
 -- The rules are those of core/src/limit.rs.
 --
--- KEYS: a string for each tenant. Its head has how many chats it tells of, where the first one
--- of them is, and when the last one was granted. Behind it are, oldest first, when some were
--- granted, in microseconds, and how many at that moment. Long strings are slow in Lua, so just
--- the ends are touched: those before the first one are gone for good now and then.
--- ARGV: the time in microseconds, or nothing, which is this server's; then for each key the
--- limit, and how many chats are wanted.
+-- ARGV, from the second: for each key the limit, and how many chats are wanted.
 -- Returns for each key how many are granted, how many counted before, and microseconds until
 -- one more becomes available.
 
-local WINDOW = 10000000
--- Longer than the window, even where it was set EXPIRE_EVERY before the last chat.
-local EXPIRY_MS = '15000'
-local EXPIRE_EVERY = 2000000
-local HEAD, HEAD_SIZE, HEAD_END = '>ddd', 24, '23'
-local ENTRY, ENTRY_SIZE = '>dI4', 12
 -- What calls are given as numbers they turn into texts, slowly.
 local WHOLE = '%d'
 -- Bytes before the first chat that are left where they are.
 local MAX_GONE = 3072
-
-local now = tonumber(ARGV[1])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000000 + time[2]
-end
 
 -- Reads entries one after the other; nil where there are no more.
 local function reader(key, place)

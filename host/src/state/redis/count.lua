@@ -1,18 +1,7 @@
 -- Counts chats that were granted elsewhere, while this server was out of reach.
 --
--- KEYS: as in admit.lua. ARGV: the time as there; then for each key how many chats, and for
--- each of them how long ago it was granted, in microseconds.
-
-local WINDOW = 10000000
-local EXPIRY_MS = 15000
-local HEAD, HEAD_SIZE = '>ddd', 24
-local ENTRY, ENTRY_SIZE = '>dI4', 12
-
-local now = tonumber(ARGV[1])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000000 + time[2]
-end
+-- ARGV, from the second: for each key how many chats, and for each of them how long ago it was
+-- granted, in microseconds.
 
 local place = 2
 for _, key in ipairs(KEYS) do

@@ -59,7 +59,10 @@ impl Granted {
 
 impl Admit {
     pub(super) fn new() -> Self {
-        Self(Script::new(include_str!("admit.lua")))
+        Self(Script::new(concat!(
+            include_str!("chats.lua"),
+            include_str!("admit.lua")
+        )))
     }
 
     /// Asks for chats of several tenants. The answers are in the order of the questions.
@@ -122,7 +125,10 @@ pub(super) struct Counted {
 
 impl Count {
     pub(super) fn new() -> Self {
-        Self(Script::new(include_str!("count.lua")))
+        Self(Script::new(concat!(
+            include_str!("chats.lua"),
+            include_str!("count.lua")
+        )))
     }
 
     /// Has chats counted. The time is as in [`Admit::ask`].

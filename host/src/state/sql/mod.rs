@@ -44,7 +44,7 @@ use super::{
 };
 use crate::metrics::Probe;
 
-/// By how much longer than others something may take that concerns all sessions of a tenant.
+/// How many times as long as others something may take that concerns all sessions of a tenant.
 const LONG: u32 = 30;
 
 /// How a database is used.
@@ -111,30 +111,20 @@ impl Database {
         T: Send + 'static,
         E: OfStore + Send + 'static,
     {
-        self.run_within(self.timeout, work).await
+        self.run_within(1, work).await
     }
 
-    /// The same, and waits as long as all sessions of a tenant may take.
-    async fn run_long<T, E>(
-        &self,
-        work: impl Future<Output = Result<T, E>> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: OfStore + Send + 'static,
-    {
-        self.run_within(self.timeout * LONG, work).await
-    }
-
+    /// The same, and waits so many times as long.
     async fn run_within<T, E>(
         &self,
-        timeout: Duration,
+        times: u32,
         work: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: OfStore + Send + 'static,
     {
+        let timeout = self.timeout * times;
         let breaker = Arc::clone(&self.breaker);
         let Some(permit) = breaker.enter() else {
             let text = "it has not answered lately".to_owned();

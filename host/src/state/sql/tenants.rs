@@ -14,7 +14,7 @@ use tenantry_core::{
 use tokio::sync::Mutex;
 
 use super::{
-    Database, Dialect,
+    Database, Dialect, LONG,
     ending::{Revocation, delete_all},
 };
 use crate::state::{
@@ -128,7 +128,8 @@ impl SqlTenants {
             by: by.clone(),
         };
         let work = revocation.run(self.database.clone(), Arc::clone(&self.sessions));
-        self.database.run_long(work).await
+        let times = if id.is_some() { 1 } else { LONG };
+        self.database.run_within(times, work).await
     }
 
     pub(super) fn directory(&self) -> &Arc<Directory> {
@@ -493,15 +494,11 @@ impl TenantStore for SqlTenants {
         expected: Expected,
         by: &'a Author,
     ) -> Pending<'a, Result<Option<Record>, ChangeError>> {
-        let is_long = change == Change::Purge;
+        let times = if change == Change::Purge { LONG } else { 1 };
         let work = self
             .clone()
             .change_now(id.to_owned(), change, expected, by.clone());
-        if is_long {
-            Box::pin(self.database.run_long(work))
-        } else {
-            Box::pin(self.database.run(work))
-        }
+        Box::pin(self.database.run_within(times, work))
     }
 
     fn audit(&self, query: AuditQuery) -> Pending<'_, Result<Vec<AuditRecord>, StoreError>> {
