@@ -5,7 +5,7 @@ mod rolling;
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
@@ -16,15 +16,10 @@ use tenantry_conformance::Exchange;
 use crate::support::{
     admin::{authorized, put, request, token_file},
     client::{Connection, PATIENCE, ask, chat, get, open_session},
-    database::{Database, Folder, Postgres},
-    program::{Program, run, tenantry},
+    database::{Database, Folder, Postgres, import},
+    ports::free_port,
+    program::{Program, tenantry},
 };
-
-/// A free port below those that the system gives to clients.
-fn free_port() -> u16 {
-    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    free.local_addr().expect("an address").port()
-}
 
 /// Where a server listens, and its admin API.
 #[derive(Clone, Copy)]
@@ -75,9 +70,8 @@ impl Ports {
 type Server = (Ports, Program);
 
 fn cluster(database: &Postgres) -> Vec<Server> {
+    import(database, "tenants.jsonl");
     let state = database.state();
-    let import = run(&["import", "--state", &state, "tenants.jsonl"]);
-    assert!(import.status.success());
     let servers = (0..3).map(|_| {
         let ports = Ports::free();
         (ports, ports.serve(&state, &["--no-limits"]))
@@ -85,13 +79,10 @@ fn cluster(database: &Postgres) -> Vec<Server> {
     servers.collect()
 }
 
-/// Waits until a server gives this status; returns after how long.
-fn wait_for(address: SocketAddr, exchange: &Exchange, status: u16) -> Duration {
+/// Waits until a server gives this status.
+fn wait_for(address: SocketAddr, exchange: &Exchange, status: u16) {
     let start = Instant::now();
-    loop {
-        if ask(address, exchange).status == status {
-            return start.elapsed();
-        }
+    while ask(address, exchange).status != status {
         assert!(
             start.elapsed() < PATIENCE,
             "no {status} for {}",
@@ -168,7 +159,7 @@ fn a_bound_on_sessions_is_exact_across_servers() {
     let row = r#"{"id":"acme","name":"n","welcome":"w","limits":{"sessions":200}}"#;
     fs::write(&file, row).expect("a file");
     let file = file.display().to_string();
-    assert!(run(&["import", "--state", &state, &file]).status.success());
+    import(&database, &file);
     let servers: Vec<_> = (0..3)
         .map(|_| Program::serve(&["--state", &state, "--engine", "native"]))
         .collect();

@@ -13,9 +13,9 @@ use tenantry_conformance::Exchange;
 use super::{Ports, wait_for};
 use crate::support::{
     admin::{authorized, put, request},
-    client::{Connection, ask, chat, open_session},
-    database::{Database, Folder, Postgres},
-    program::{Program, run},
+    client::{Connection, ask, chat, open_session, session_id},
+    database::{Database, Folder, Postgres, import},
+    program::Program,
     proxy::Proxy,
     redis::RedisServer,
 };
@@ -47,8 +47,7 @@ impl Stores {
         };
         fs::write(&file, [free("acme"), free("globex"), small].join("\n")).expect("a file");
         let file = file.display().to_string();
-        let imported = run(&["import", "--state", &stores.database.state(), &file]);
-        assert!(imported.status.success());
+        import(&stores.database, &file);
         Some(stores)
     }
 
@@ -115,10 +114,7 @@ fn open_sessions(address: SocketAddr, is_over: &AtomicBool) -> Vec<String> {
     while !is_over.load(Ordering::SeqCst) {
         let reply = connection.exchange(&open).expect("an answer");
         match reply.status {
-            200 => {
-                let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
-                opened.push(body["session_id"].as_str().expect("an id").to_owned());
-            }
+            200 => opened.push(session_id(&reply)),
             503 => assert_eq!(reply.header("retry-after"), Some("1")),
             other => panic!("{other}"),
         }

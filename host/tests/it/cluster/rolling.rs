@@ -10,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
 use tenantry_conformance::Exchange;
 
-use super::{Ports, Server, cluster, free_port, wait_for};
+use super::{Ports, Server, cluster, wait_for};
 use crate::support::{
-    client::{Connection, PATIENCE, chat, get},
+    client::{Connection, PATIENCE, chat, get, session_id},
     database::{Database, Folder, Postgres},
+    ports::free_port,
     program::workspace,
 };
 
@@ -102,8 +102,7 @@ fn load(address: SocketAddr, is_over: &AtomicBool) -> BTreeMap<u16, u64> {
     let open = Exchange::post("/session", r#"{"tenant_id":"acme"}"#);
     let mut connection = Connection::open(address);
     let reply = connection.exchange(&open).expect("an answer");
-    let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
-    let session = body["session_id"].as_str().expect("an id").to_owned();
+    let session = session_id(&reply);
     for n in 0_u64.. {
         if is_over.load(Ordering::SeqCst) {
             break;

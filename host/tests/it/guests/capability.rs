@@ -4,8 +4,11 @@
 use tenantry::sandbox::Isolation;
 use tenantry_core::session::Lifetime;
 
-use super::{Setup, count, digits, misbehaving, open_session, order, session_id};
-use crate::support::{client::chat, inside::Inside};
+use super::{Setup, count, digits, misbehaving, open_session, order};
+use crate::support::{
+    client::{chat, session_id},
+    inside::Inside,
+};
 
 const ACME: &str = r#"{"id":"acme","name":"Acme Corp","welcome":"Howdy","limits":{"chat_per_10s":5,"sessions":4}}"#;
 

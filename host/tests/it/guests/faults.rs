@@ -12,10 +12,9 @@ use wasmtime::Trap;
 
 use super::{
     assert_internal_error, count, digits, fault, inside, misbehaving, open_session, order,
-    session_id,
 };
 use crate::support::{
-    client::chat,
+    client::{chat, session_id},
     inside::Inside,
     server::{Setup, Way},
 };

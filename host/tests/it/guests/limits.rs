@@ -7,10 +7,10 @@ use tenantry_core::contract::{Method, Payload, Request};
 
 use super::{
     Fault, assert_internal_error, count, counting_pauses, fault, inside, misbehaving, open_session,
-    order, poll_once, session_id,
+    order, poll_once,
 };
 use crate::support::{
-    client::chat,
+    client::{chat, session_id},
     inside::{Inside, answer},
     later::{later, pause},
 };

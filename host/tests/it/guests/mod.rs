@@ -61,14 +61,6 @@ fn open_session(tenant: &str) -> Exchange {
     )
 }
 
-/// The session id in an answer.
-fn session_id(reply: &Reply) -> String {
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
-    let id = body["session_id"].as_str().expect("a session id");
-    id.to_owned()
-}
-
 /// A session's id as the misbehaving guest reads it.
 fn digits(session_id: &str) -> String {
     session_id.replace('-', "")

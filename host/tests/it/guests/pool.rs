@@ -11,9 +11,9 @@ use tenantry::{
 };
 use tenantry_core::{registry::Registry, tenancy::Unavailable};
 
-use super::{count, inside, misbehaving, open_session, order, poll_once, session_id};
+use super::{count, inside, misbehaving, open_session, order, poll_once};
 use crate::support::{
-    client::chat,
+    client::{chat, session_id},
     inside::{Inside, answer},
     later::{Gate, a_moment, sessions_later},
 };

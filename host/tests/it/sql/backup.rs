@@ -5,19 +5,15 @@ use tenantry_conformance::Exchange;
 use crate::support::{
     admin::{authorized, put},
     client::{ask, chat, get, open_session},
-    database::{Database, Folder, Postgres, Sqlite},
-    program::{Program, run},
+    database::{Database, Folder, Postgres, Sqlite, import},
+    program::Program,
 };
 
 use super::kills::serve;
 
 /// Does something to a server of which a backup must know, then something that it must not.
 fn with_backup(database: &dyn Database, backup: impl FnOnce()) -> (String, String) {
-    assert!(
-        run(&["import", "--state", &database.state(), "tenants.jsonl"])
-            .status
-            .success()
-    );
+    import(database, "tenants.jsonl");
     let server = serve(database);
     let before = open_session(server.address, "acme");
     let row = r#"{"id":"umbrella","name":"n","welcome":"w"}"#;

@@ -8,7 +8,7 @@ use std::{
 
 use super::contract::Open;
 use crate::support::{
-    database::{Database, Postgres, Sqlite},
+    database::{Database, Postgres, Sqlite, import},
     program::{run, tenantry},
 };
 
@@ -39,8 +39,7 @@ fn assert_says(state: &str, code: i32, parts: &[&str]) {
 
 fn imported() -> Sqlite {
     let database = Sqlite::new();
-    let import = run(&["import", "--state", &database.state(), "tenants.jsonl"]);
-    assert!(import.status.success());
+    import(&database, "tenants.jsonl");
     database
 }
 
@@ -232,11 +231,7 @@ fn postgresql_with_a_newer_schema_is_left_alone() {
         return;
     };
     let state = server.state();
-    assert!(
-        run(&["import", "--state", &state, "tenants.jsonl"])
-            .status
-            .success()
-    );
+    import(&server, "tenants.jsonl");
     server.sql("INSERT INTO _sqlx_migrations VALUES (99, 'later', now(), true, '\\x00', 0)");
     assert_says(&state, 1, &["its schema has version 99"]);
 }

@@ -17,9 +17,9 @@ use tenantry_conformance::Exchange;
 
 use crate::support::{
     admin::{authorized, put, token_file},
-    client::{Connection, ask, chat, get},
-    database::{Database, Postgres, Sqlite},
-    program::{Program, run},
+    client::{Connection, ask, chat, get, session_id},
+    database::{Database, Postgres, Sqlite, import},
+    program::Program,
 };
 
 /// How often servers are killed; `TENANTRY_TEST_KILLS` in the environment says otherwise.
@@ -82,9 +82,7 @@ fn open_sessions(address: SocketAddr, tenant: &'static str, answered: &Answered)
     let open = Exchange::post("/session", format!(r#"{{"tenant_id":"{tenant}"}}"#));
     let mut connection = Connection::open(address);
     while let Ok(reply) = connection.exchange(&open) {
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
-        let id = body["session_id"].as_str().expect("an id").to_owned();
+        let id = session_id(&reply);
         answered
             .sessions
             .lock()
@@ -126,8 +124,7 @@ fn change(admin: SocketAddr, tenant: &'static str, is_over: &AtomicBool, answere
 #[expect(clippy::print_stdout, reason = "what a test has seen")]
 /// Kills servers under load, and looks for what they have answered.
 fn kill(database: &dyn Database, kills: usize, mut crash: impl FnMut(usize)) {
-    let import = run(&["import", "--state", &database.state(), "tenants.jsonl"]);
-    assert!(import.status.success());
+    import(database, "tenants.jsonl");
     let answered = Answered::default();
     let mut random = Random(7);
     let mut server = serve(database);
@@ -259,16 +256,14 @@ fn usage_is_known_to_the_last_second_before_a_kill() {
     let mut databases: Vec<Box<dyn Database>> = vec![Box::new(Sqlite::new())];
     databases.extend(Postgres::start().map(|postgres| Box::new(postgres) as _));
     for database in databases {
-        let import = run(&["import", "--state", &database.state(), "tenants.jsonl"]);
-        assert!(import.status.success());
+        import(&*database, "tenants.jsonl");
         let (mut sent, mut surely) = (0, 0);
         for _ in 0..3 {
             let server = serve(&*database);
             let mut connection = Connection::open(server.address);
             let open = Exchange::post("/session", r#"{"tenant_id":"acme"}"#);
             let reply = connection.exchange(&open).expect("a session");
-            let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
-            let session = body["session_id"].as_str().expect("an id").to_owned();
+            let session = session_id(&reply);
             let start = Instant::now();
             let mut times = Vec::new();
             while start.elapsed() < Duration::from_secs(4) {

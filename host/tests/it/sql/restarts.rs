@@ -10,8 +10,8 @@ use tenantry_conformance::Exchange;
 
 use crate::support::{
     client::{ask, chat, get, open_session},
-    database::{Database, Postgres},
-    program::{Program, run},
+    database::{Database, Postgres, import},
+    program::Program,
     proxy::Proxy,
 };
 
@@ -45,11 +45,7 @@ fn what_is_known_is_served_without_the_database_and_the_rest_when_it_is_back() {
         return;
     };
     let state = database.state();
-    assert!(
-        run(&["import", "--state", &state, "tenants.jsonl"])
-            .status
-            .success()
-    );
+    import(&database, "tenants.jsonl");
     let (first, second) = (serve(&state), serve(&state));
     let here = open_session(first.address, "acme");
     let there = open_session(second.address, "acme");
@@ -85,11 +81,7 @@ fn a_server_that_is_cut_off_from_the_database_loses_nothing_and_finds_back() {
         return;
     };
     let state = database.state();
-    assert!(
-        run(&["import", "--state", &state, "tenants.jsonl"])
-            .status
-            .success()
-    );
+    import(&database, "tenants.jsonl");
     let proxy = Proxy::to(SocketAddr::from(([127, 0, 0, 1], database.port)));
     let cut_off = serve(&database.url_by(proxy.address.port()));
     let other = serve(&state);

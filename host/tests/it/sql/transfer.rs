@@ -4,7 +4,7 @@ use std::{fs, process::Output};
 
 use crate::support::{
     client::{ask, chat, get, open_session},
-    database::{Database, Folder, Postgres, Sqlite},
+    database::{Database, Folder, Postgres, Sqlite, import},
     program::{Program, run},
 };
 
@@ -74,11 +74,7 @@ fn a_file_goes_in_once_and_comes_out_byte_for_byte() {
 fn a_server_serves_what_was_imported_and_its_file_can_be_read_meanwhile() {
     let database = Sqlite::new();
     let state = database.state();
-    assert!(
-        run(&["import", "--state", &state, "tenants.jsonl"])
-            .status
-            .success()
-    );
+    import(&database, "tenants.jsonl");
     let server = Program::serve(&["--state", &state]);
     let list = ask(server.address, &get("/")).text();
     assert_eq!(list, r#"{"ok":true,"tenants":["acme","globex","initech"]}"#);

@@ -252,7 +252,11 @@ pub(crate) fn ask(address: SocketAddr, exchange: &Exchange) -> Reply {
 /// Opens a session and returns its id.
 pub(crate) fn open_session(address: SocketAddr, tenant: &str) -> String {
     let body = serde_json::json!({ "tenant_id": tenant }).to_string();
-    let reply = ask(address, &Exchange::post("/session", body));
+    session_id(&ask(address, &Exchange::post("/session", body)))
+}
+
+/// The session id in an answer.
+pub(crate) fn session_id(reply: &Reply) -> String {
     assert_eq!(reply.status, 200, "{}", reply.text());
     let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
     let id = body["session_id"].as_str().expect("a session id");

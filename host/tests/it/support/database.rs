@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::PathBuf,
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
@@ -10,6 +9,8 @@ use std::{
 };
 
 use tenantry::state::sql::{Place, StoreSettings};
+
+use super::{ports::free_port, program};
 
 /// A folder of the test's own, gone with it.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -50,6 +51,13 @@ pub(crate) trait Database {
 
     /// What `--state` says.
     fn state(&self) -> String;
+}
+
+/// Has the program import a tenants file; there is no tenant yet.
+pub(crate) fn import(database: &dyn Database, file: &str) {
+    let import = program::run(&["import", "--state", &database.state(), file]);
+    let error = String::from_utf8_lossy(&import.stderr);
+    assert!(import.status.success(), "{error}");
 }
 
 /// A file of SQLite.
@@ -118,10 +126,7 @@ impl Postgres {
             .arg("-D")
             .arg(&data);
         run(&mut initdb);
-        // Below the range from which the system gives ports away.
-        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
+        let port = free_port();
         let server = Self { folder, port };
         server.run();
         server

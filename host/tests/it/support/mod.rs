@@ -9,6 +9,7 @@ pub(crate) mod database;
 pub(crate) mod inside;
 pub(crate) mod later;
 pub(crate) mod openapi;
+pub(crate) mod ports;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod redis;

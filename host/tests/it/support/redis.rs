@@ -2,17 +2,16 @@
 
 use std::{
     io::ErrorKind,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use tenantry::state::RedisUrl;
 
-use super::client::PATIENCE;
+use super::{client::PATIENCE, ports::free_port};
 
 /// A running redis-server, which keeps nothing; killed at the end of the test.
 pub(crate) struct RedisServer {
@@ -26,19 +25,6 @@ pub(crate) struct RedisServer {
 #[expect(clippy::print_stdout, reason = "a note beside the test's result")]
 fn skipped() {
     println!("skipped: there is no redis-server (apt-get install redis-server)");
-}
-
-/// A port outside of the range that systems give to clients: those could take it while
-/// Redis is down, and even connect to themselves.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = (std::process::id() % 100) as u16 * 100;
-    loop {
-        let port = 20_000 + (first + NEXT.fetch_add(1, Ordering::SeqCst)) % 10_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 impl RedisServer {
