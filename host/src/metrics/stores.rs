@@ -24,7 +24,7 @@ use crate::{
     state::{
         Answer, AuditQuery, AuditRecord, Author, Change, ChangeError, Entry, Expected, Pending,
         RateLimiter, Record, SessionRecords, SessionStore, State, StoreError, StoredSession,
-        TenantDirectory, TenantQuery, TenantStore, UsageQuery, UsageRow, UsageStore,
+        TenantDirectory, TenantQuery, TenantStore, UsageBatch, UsageQuery, UsageRow, UsageStore,
     },
     traces::Traces,
 };
@@ -339,8 +339,8 @@ impl SessionRecords for Watched<Arc<dyn SessionRecords>, 4> {
 }
 
 impl UsageStore for Watched<Arc<dyn UsageStore>, 2> {
-    fn add(&self, rows: Vec<UsageRow>) -> Pending<'_, Result<(), StoreError>> {
-        Box::pin(self.operations[0].time(self.store.add(rows)))
+    fn add(&self, batch: UsageBatch) -> Pending<'_, Result<(), StoreError>> {
+        Box::pin(self.operations[0].time(self.store.add(batch)))
     }
 
     fn query(&self, query: UsageQuery) -> Pending<'_, Result<Vec<UsageRow>, StoreError>> {

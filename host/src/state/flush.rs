@@ -1,20 +1,22 @@
 //! From the meters to the store: once a second, and once more at the end.
 //!
-//! What a store does not take is kept, added up by minute and tenant, and handed over again
-//! later. A crash loses what was used since the last second.
+//! What is handed over is a numbered batch, which is kept and handed over again until the store
+//! has it; at the very end it is lost, and counted as such. What comes meanwhile is added up by
+//! minute and tenant. A crash loses what was used since the last second.
 
-use std::{collections::BTreeMap, future::pending, time::Duration};
+use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
 
 use tenantry_core::session::TenantKey;
 use tokio::time::MissedTickBehavior;
 
-use super::{Pending, State, Step, StoreError, Usage, UsageRow};
+use super::{Pending, State, Step, StoreError, Usage, UsageBatch, UsageRow};
+use crate::random::random_u64;
 
 /// How often usage is handed over.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Rows that are handed over at a time.
-const MAX_ROWS: usize = 10_000;
+/// Rows of a batch: a store writes them well within its time.
+const MAX_ROWS: usize = 2_000;
 
 /// Rows that are kept where no store takes them, of some 60 bytes each.
 const MAX_WAITING: usize = 200_000;
@@ -24,18 +26,19 @@ const LAST_PAUSE: Duration = Duration::from_millis(100);
 
 const NANOS_PER_MINUTE: u64 = 60 * 1_000_000_000;
 
-/// Rows that are on their way to the store, and what it will say.
-struct Sending<'a> {
-    rows: Vec<UsageRow>,
-    result: Pending<'a, Result<(), StoreError>>,
-}
-
 /// Hands what tenants used over to the store.
 pub struct UsageFlush<'a> {
     state: &'a State,
     max_waiting: usize,
     waiting: BTreeMap<(u64, TenantKey), Usage>,
-    sending: Option<Sending<'a>>,
+    /// Who this is among all that write to the same store.
+    writer: Arc<str>,
+    /// The number of the last batch.
+    seq: u64,
+    /// The batch that the store is to have next.
+    batch: Option<UsageBatch>,
+    /// What the store says of it, once it was asked.
+    answer: Option<Pending<'a, Result<(), StoreError>>>,
     has_failed: bool,
 }
 
@@ -43,11 +46,17 @@ impl<'a> UsageFlush<'a> {
     /// Hands over what the meters of this state count.
     #[must_use]
     pub fn new(state: &'a State) -> Self {
+        // Without randomness, the time makes the name unique.
+        let random = random_u64().unwrap_or_default();
+        let writer = format!("{random:016x}-{:x}", state.clock.now().as_nanos());
         Self {
             state,
             max_waiting: MAX_WAITING,
             waiting: BTreeMap::new(),
-            sending: None,
+            writer: writer.into(),
+            seq: 0,
+            batch: None,
+            answer: None,
             has_failed: false,
         }
     }
@@ -70,7 +79,7 @@ impl<'a> UsageFlush<'a> {
                     self.collect();
                     self.send();
                 }
-                result = sent(&mut self.sending) => {
+                result = answer(&mut self.answer) => {
                     if self.has_sent(result) {
                         self.send();
                     }
@@ -85,22 +94,17 @@ impl<'a> UsageFlush<'a> {
         let all = async {
             loop {
                 self.send();
-                if self.sending.is_none() {
+                if self.answer.is_none() {
                     return;
                 }
-                let result = sent(&mut self.sending).await;
+                let result = answer(&mut self.answer).await;
                 if !self.has_sent(result) {
                     tokio::time::sleep(LAST_PAUSE).await;
                 }
             }
         };
         if tokio::time::timeout(time, all).await.is_err() {
-            let sending = self
-                .sending
-                .as_ref()
-                .map_or(0, |sending| sending.rows.len());
-            let rows = self.waiting.len() + sending;
-            self.lose(rows);
+            self.lose(self.rows());
         }
     }
 
@@ -119,44 +123,49 @@ impl<'a> UsageFlush<'a> {
         self.tell();
     }
 
-    /// Hands some rows over, unless some are on their way.
+    /// Hands a batch over, unless one is on its way.
     fn send(&mut self) {
-        if self.sending.is_some() || self.waiting.is_empty() {
+        if self.answer.is_some() {
             return;
         }
-        let mut rows = Vec::with_capacity(self.waiting.len().min(MAX_ROWS));
-        while rows.len() < MAX_ROWS
-            && let Some(((minute, tenant), usage)) = self.waiting.pop_first()
-        {
-            rows.push(UsageRow {
-                tenant,
-                minute,
-                usage,
+        if self.batch.is_none() && !self.waiting.is_empty() {
+            self.seq += 1;
+            self.batch = Some(UsageBatch {
+                writer: Arc::clone(&self.writer),
+                seq: self.seq,
+                rows: self.take_rows(),
             });
         }
-        let result = self.state.usage.add(rows.clone());
-        self.sending = Some(Sending { rows, result });
+        let batch = self.batch.clone();
+        self.answer = batch.map(|batch| self.state.usage.add(batch));
     }
 
-    /// The store has said something about what was handed over. Returns whether it has it.
+    /// Takes the oldest rows.
+    fn take_rows(&mut self) -> Arc<[UsageRow]> {
+        let rows = std::iter::from_fn(|| self.waiting.pop_first()).take(MAX_ROWS);
+        let rows = rows.map(|((minute, tenant), usage)| UsageRow {
+            tenant,
+            minute,
+            usage,
+        });
+        rows.collect()
+    }
+
+    /// The store has answered. Returns whether it has the batch; it is kept where it has not.
     fn has_sent(&mut self, result: Result<(), StoreError>) -> bool {
-        let sending = self.sending.take();
+        self.answer = None;
         let is_ok = result.is_ok();
         match result {
-            Ok(()) if self.has_failed => {
-                tracing::info!("usage is written again");
-                self.has_failed = false;
+            Ok(()) => {
+                self.batch = None;
+                if std::mem::take(&mut self.has_failed) {
+                    tracing::info!("usage is written again");
+                }
             }
-            Ok(()) => {}
             Err(error) => {
-                if !self.has_failed {
+                if !std::mem::replace(&mut self.has_failed, true) {
                     tracing::error!(%error, "usage can't be written; it is kept, and tried again");
-                    self.has_failed = true;
                 }
-                for row in sending.into_iter().flat_map(|sending| sending.rows) {
-                    add(&mut self.waiting, (row.minute, row.tenant), row.usage);
-                }
-                self.fit();
             }
         }
         self.tell();
@@ -199,20 +208,23 @@ impl<'a> UsageFlush<'a> {
     }
 
     fn tell(&self) {
-        let sending = self
-            .sending
-            .as_ref()
-            .map_or(0, |sending| sending.rows.len());
-        let rows = self.waiting.len() + sending;
-        self.state.metrics.usage_waiting.set(rows as u64);
+        self.state.metrics.usage_waiting.set(self.rows() as u64);
+    }
+
+    /// Rows that the store does not have, as far as is known.
+    fn rows(&self) -> usize {
+        let batch = self.batch.as_ref().map_or(0, |batch| batch.rows.len());
+        self.waiting.len() + batch
     }
 }
 
-/// What the store says about the rows that are on their way to it. Where there are none, for
-/// ever nothing.
-async fn sent(sending: &mut Option<Sending<'_>>) -> Result<(), StoreError> {
-    match sending {
-        Some(sending) => sending.result.as_mut().await,
+/// What the store says about the batch that it was handed. It says nothing, ever, where it was
+/// handed none.
+async fn answer(
+    answer: &mut Option<Pending<'_, Result<(), StoreError>>>,
+) -> Result<(), StoreError> {
+    match answer {
+        Some(answer) => answer.as_mut().await,
         None => pending().await,
     }
 }

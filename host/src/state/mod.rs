@@ -38,7 +38,8 @@ pub use self::{
     },
     redis::{CountedBy, Redis, RedisError, RedisLimiter, RedisUrl, RedisUrlError},
     usage::{
-        Collected, MemoryUsage, Meters, Step, Traffic, Usage, UsageQuery, UsageRow, UsageStore,
+        Collected, MemoryUsage, Meters, Step, Traffic, Usage, UsageBatch, UsageQuery, UsageRow,
+        UsageStore,
     },
 };
 

@@ -232,10 +232,22 @@ pub struct UsageQuery {
     pub max: usize,
 }
 
+/// What was used, on its way to a store.
+#[derive(Debug, Clone)]
+pub struct UsageBatch {
+    /// Who writes it: no two writers have the same name, in no process.
+    pub writer: Arc<str>,
+    /// Its number, greater than those of the batches of this writer that came before it.
+    pub seq: u64,
+    /// What was used.
+    pub rows: Arc<[UsageRow]>,
+}
+
 /// Keeps what tenants used.
 pub trait UsageStore: Send + Sync {
-    /// Adds what was used. Where it is said to have failed, nothing was added.
-    fn add(&self, rows: Vec<UsageRow>) -> Pending<'_, Result<(), StoreError>>;
+    /// Adds what was used. Where it fails, the batch may have been added or not: it is to be
+    /// added again, and counts once.
+    fn add(&self, batch: UsageBatch) -> Pending<'_, Result<(), StoreError>>;
 
     /// What was used, by span and tenant.
     fn query(&self, query: UsageQuery) -> Pending<'_, Result<Vec<UsageRow>, StoreError>>;
@@ -251,9 +263,10 @@ pub struct MemoryUsage {
 }
 
 impl UsageStore for MemoryUsage {
-    fn add(&self, rows: Vec<UsageRow>) -> Pending<'_, Result<(), StoreError>> {
+    fn add(&self, batch: UsageBatch) -> Pending<'_, Result<(), StoreError>> {
+        // It never fails, so no batch comes twice.
         let mut by_minute = self.by_minute.lock();
-        for row in rows {
+        for row in &*batch.rows {
             let sum = by_minute.entry((row.minute, row.tenant)).or_default();
             *sum = sum.plus(row.usage);
         }

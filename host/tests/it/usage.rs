@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tenantry::{
     metrics::Exporter,
     state::{
-        MemoryUsage, Pending, State, Step, StoreError, Usage, UsageFlush, UsageQuery, UsageRow,
-        UsageStore,
+        MemoryUsage, Pending, State, Step, StoreError, Usage, UsageBatch, UsageFlush, UsageQuery,
+        UsageRow, UsageStore,
     },
 };
 use tenantry_conformance::Exchange;
@@ -216,10 +216,10 @@ struct Moody {
 }
 
 impl UsageStore for Moody {
-    fn add(&self, rows: Vec<UsageRow>) -> Pending<'_, Result<(), StoreError>> {
+    fn add(&self, batch: UsageBatch) -> Pending<'_, Result<(), StoreError>> {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::SeqCst);
-            self.most_rows.fetch_max(rows.len(), Ordering::SeqCst);
+            self.most_rows.fetch_max(batch.rows.len(), Ordering::SeqCst);
             while self.is_silent.load(Ordering::SeqCst) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -227,9 +227,9 @@ impl UsageStore for Moody {
                 self.refused.fetch_add(1, Ordering::SeqCst);
                 return Err(StoreError::Unavailable("it is away".to_owned()));
             }
-            let minutes = rows.iter().map(|row| row.minute);
+            let minutes = batch.rows.iter().map(|row| row.minute);
             self.minutes.lock().extend(minutes);
-            self.store.add(rows).await
+            self.store.add(batch).await
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use sqlx::{AnyConnection, Connection as _, Row as _};
+use sqlx::{AnyConnection, Row as _};
 use tenantry_core::{
     memory::Settings,
     session::{SessionId, TenantKey},
@@ -11,7 +11,8 @@ use tenantry_core::{
 
 use super::{
     Database, Dialect,
-    tenants::{signed, tenant_key, unsigned, write_down},
+    change::write_down,
+    tenants::{signed, tenant_key, unsigned},
     writer::{bytes, hex, uncount},
 };
 use crate::state::{AuditEvent, Author, Entry, MemorySessions, StoreError};
@@ -56,28 +57,28 @@ pub(super) async fn sweep(database: &Database, rules: &Settings, memory: &Memory
 
 /// Deletes sessions of a part of the table that were last used before `ended`.
 async fn delete_ended(database: Database, part: u32, ended: Timestamp) -> Result<(), StoreError> {
-    let mut connection = database.connection().await?;
-    let mut transaction = connection.begin().await?;
     let statement = database.dialect.pick(
         "DELETE FROM sessions WHERE id >= $1 AND id < $2 AND used_ms < $3",
         "WITH gone AS (DELETE FROM sessions WHERE id IN (SELECT id FROM sessions \
          WHERE id >= $1 AND id < $2 AND used_ms < $3 FOR UPDATE SKIP LOCKED) RETURNING tenant) \
          SELECT tenant, count(*) FROM gone GROUP BY tenant",
     );
-    let rows = sqlx::query(statement)
-        .bind(part_bound(part))
-        .bind(part_bound(part + 1))
-        .bind(signed(ended.as_millis()))
-        .fetch_all(&mut *transaction)
-        .await?;
-    // SQLite tells none, and counts none: the server does.
-    let mut counts = BTreeMap::new();
-    for row in &rows {
-        counts.insert(tenant_key(row.try_get(0)?)?, row.try_get(1)?);
-    }
-    uncount(&mut transaction, &counts).await?;
-    transaction.commit().await?;
-    Ok(())
+    let deleted = database.transaction(|mut connection| async move {
+        let rows = sqlx::query(statement)
+            .bind(part_bound(part))
+            .bind(part_bound(part + 1))
+            .bind(signed(ended.as_millis()))
+            .fetch_all(&mut *connection)
+            .await?;
+        // SQLite returns no rows, and needs none: the server counts.
+        let mut counts = BTreeMap::new();
+        for row in &rows {
+            counts.insert(tenant_key(row.try_get(0)?)?, row.try_get(1)?);
+        }
+        uncount(&mut connection, &counts).await?;
+        Ok(((), connection))
+    });
+    Ok(deleted.await?)
 }
 
 /// The end of sessions of a tenant before their time.
@@ -99,34 +100,37 @@ impl Revocation {
     ) -> Result<u64, StoreError> {
         let key = self.tenant.key;
         let dialect = database.dialect;
-        let mut connection = database.connection().await?;
-        let begin = dialect.pick("BEGIN IMMEDIATE", "BEGIN");
-        let mut transaction = connection.begin_with(begin).await?;
-        if dialect == Dialect::Postgres {
-            // Before the sessions, as whoever opens some does.
-            sqlx::query("SELECT held FROM session_counts WHERE tenant = $1 FOR UPDATE")
-                .bind(i64::from(key))
-                .fetch_optional(&mut *transaction)
-                .await?;
-        }
-        let ended = memory.ended_before().unwrap_or_default();
-        let live = match self.id {
-            Some(id) => delete_one(&mut transaction, key, id).await?,
-            None if dialect == Dialect::Sqlite => memory.live(&self.tenant).into(),
-            None => count(&mut transaction, key, ended).await?,
-        };
-        let gone = match self.id {
-            Some(_) if live == 0 => return Ok(0),
-            Some(_) => live,
-            None => delete_all(&mut transaction, dialect, key, &memory).await?,
-        };
-        if dialect == Dialect::Postgres {
-            uncount(&mut transaction, &BTreeMap::from([(key, signed(gone))])).await?;
-        }
-        let event = AuditEvent::revoked(self.at_ms, &self.by, self.tenant.id(), live);
-        write_down(&mut transaction, &event, key).await?;
-        transaction.commit().await?;
-        Ok(live)
+        let (revocation, memory) = (&self, &memory);
+        let revoked = database.transaction(|mut connection| async move {
+            if dialect == Dialect::Postgres {
+                // Before the sessions, in the order of those that open some.
+                sqlx::query("SELECT held FROM session_counts WHERE tenant = $1 FOR UPDATE")
+                    .bind(i64::from(key))
+                    .fetch_optional(&mut *connection)
+                    .await?;
+            }
+            let ended = memory.ended_before().unwrap_or_default();
+            let live = match revocation.id {
+                Some(id) => delete_one(&mut connection, key, id).await?,
+                None if dialect == Dialect::Sqlite => memory.live(&revocation.tenant).into(),
+                None => count(&mut connection, key, ended).await?,
+            };
+            let gone = match revocation.id {
+                Some(_) if live == 0 => return Ok((0, connection)),
+                Some(_) => live,
+                None => delete_all(&mut connection, dialect, key, memory).await?,
+            };
+            if dialect == Dialect::Postgres {
+                uncount(&mut connection, &BTreeMap::from([(key, signed(gone))])).await?;
+            }
+            let Revocation {
+                tenant, at_ms, by, ..
+            } = revocation;
+            let event = AuditEvent::revoked(*at_ms, by, tenant.id(), live);
+            write_down(&mut connection, &event, key).await?;
+            Ok((live, connection))
+        });
+        Ok(revoked.await?)
     }
 }
 

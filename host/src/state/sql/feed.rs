@@ -47,11 +47,13 @@ struct Event {
 
 /// The number of the last event so far. To be asked before the tenants are read.
 pub(super) async fn end(database: &Database) -> Result<u64, sqlx::Error> {
-    let mut connection = database.connection().await?;
-    let end: i64 = sqlx::query_scalar("SELECT seq FROM audit_end WHERE one = 1")
-        .fetch_one(&mut *connection)
-        .await?;
-    Ok(unsigned(end))
+    let end = database.read(|mut connection| async move {
+        let end = sqlx::query_scalar("SELECT seq FROM audit_end WHERE one = 1")
+            .fetch_one(&mut *connection)
+            .await?;
+        Ok((end, connection))
+    });
+    Ok(unsigned(end.await?))
 }
 
 impl Feed {
@@ -139,14 +141,17 @@ impl Feed {
 }
 
 async fn events(database: Database, last: u64) -> Result<Vec<Event>, StoreError> {
-    let mut connection = database.connection().await?;
-    let rows = sqlx::query(
-        "SELECT seq, action, tenant_id, tenant FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2",
-    )
-    .bind(signed(last))
-    .bind(PAGE)
-    .fetch_all(&mut *connection)
-    .await?;
+    let rows = database.read(|mut connection| async move {
+        let rows = sqlx::query(
+            "SELECT seq, action, tenant_id, tenant FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2",
+        )
+        .bind(signed(last))
+        .bind(PAGE)
+        .fetch_all(&mut *connection)
+        .await?;
+        Ok((rows, connection))
+    });
+    let rows = rows.await?;
     let mut events = Vec::with_capacity(rows.len());
     for row in &rows {
         events.push(Event {

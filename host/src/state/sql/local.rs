@@ -47,16 +47,20 @@ impl LocalSessions {
                 .map(|(_, entry)| (entry.key, entry))
                 .collect()
         };
-        let mut connection = database.connection().await?;
-        let mut after = Vec::new();
+        let mut after = Vec::<u8>::new();
         loop {
-            let rows = sqlx::query(
-                "SELECT id, tenant, used_ms FROM sessions WHERE id > $1 ORDER BY id LIMIT $2",
-            )
-            .bind(after.clone())
-            .bind(PAGE)
-            .fetch_all(&mut *connection)
-            .await?;
+            let from = &after;
+            let rows = database.read(|mut connection| async move {
+                let rows = sqlx::query(
+                    "SELECT id, tenant, used_ms FROM sessions WHERE id > $1 ORDER BY id LIMIT $2",
+                )
+                .bind(from.clone())
+                .bind(PAGE)
+                .fetch_all(&mut *connection)
+                .await?;
+                Ok((rows, connection))
+            });
+            let rows = rows.await?;
             for row in &rows {
                 after = row.try_get(0)?;
                 let tenant = by_key.get(&tenant_key(row.try_get(1)?)?);
@@ -68,7 +72,6 @@ impl LocalSessions {
                 break;
             }
         }
-        drop(connection);
         let ended = Arc::clone(&memory);
         Ok(Self {
             writer: Writer::start(database.clone(), move || ended.ended_before()),

@@ -4,7 +4,10 @@
 //! A [`Database`] has a runtime of its own, on which all of its connections live, so that
 //! it does not matter who asks.
 
+mod change;
+mod connection;
 mod ending;
+mod fault;
 mod feed;
 mod local;
 mod place;
@@ -17,7 +20,6 @@ mod writer;
 
 use std::{io, sync::Arc, time::Duration};
 
-use sqlx::{AnyPool, pool::PoolConnection};
 use tenantry_core::memory::Settings;
 use tokio::{
     runtime::{Handle, Runtime},
@@ -25,6 +27,7 @@ use tokio::{
 };
 
 use self::{
+    connection::{Connection, Connections, Purpose},
     feed::Feed,
     local::LocalSessions,
     place::Lock,
@@ -85,7 +88,7 @@ enum Access {
 /// A database that is open, and of the schema that this program knows.
 #[derive(Clone)]
 struct Database {
-    pool: AnyPool,
+    connections: Connections,
     dialect: Dialect,
     timeout: Duration,
     /// Keeps those who ask from waiting for a database that has gone.
@@ -96,9 +99,20 @@ struct Database {
 }
 
 impl Database {
-    /// A connection. What is given up in the middle of a transaction is rolled back.
-    async fn connection(&self) -> Result<PoolConnection<sqlx::Any>, sqlx::Error> {
-        self.pool.acquire().await
+    /// Does work that changes nothing, and that no request waits for.
+    async fn read<T, F>(&self, work: impl Fn(Connection) -> F) -> Result<T, sqlx::Error>
+    where
+        F: Future<Output = Result<(T, Connection), sqlx::Error>>,
+    {
+        self.connections.read(Purpose::Others, work).await
+    }
+
+    /// Does work in a transaction, all of it or nothing, that no request waits for.
+    async fn transaction<T, F>(&self, work: impl Fn(Connection) -> F) -> Result<T, sqlx::Error>
+    where
+        F: Future<Output = Result<(T, Connection), sqlx::Error>>,
+    {
+        self.connections.transaction(Purpose::Others, work).await
     }
 
     /// Does something on the database's runtime, and waits no longer than a store may take.
@@ -134,6 +148,8 @@ impl Database {
         let done = match self.runtime.spawn(task).await {
             Ok(Ok(done)) => done,
             Ok(Err(_)) => {
+                // What has made this one wait would make the next ones wait, too.
+                self.connections.distrust();
                 let text = format!("no answer within {}", humantime::format_duration(timeout));
                 Err(StoreError::Unavailable(text).into())
             }
@@ -187,22 +203,12 @@ impl Probe for Database {
     fn check(&self) -> Pending<'_, Result<(), StoreError>> {
         let database = self.clone();
         Box::pin(self.run(async move {
-            let mut connection = database.connection().await?;
-            sqlx::query("SELECT 1").execute(&mut *connection).await?;
-            Ok(())
+            let asked = database.read(|mut connection| async move {
+                sqlx::query("SELECT 1").execute(&mut *connection).await?;
+                Ok(((), connection))
+            });
+            Ok(asked.await?)
         }))
-    }
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Database(_)
-            | sqlx::Error::ColumnDecode { .. }
-            | sqlx::Error::RowNotFound
-            | sqlx::Error::Decode(_) => Self::Failed(error.to_string()),
-            _ => Self::Unavailable(error.to_string()),
-        }
     }
 }
 
@@ -301,7 +307,7 @@ impl SqlStore {
                 let _ = feed.await;
             }
             self.writer.close().await;
-            let close = self.database.pool.close();
+            let close = self.database.connections.close();
             // What somebody else still does with a connection is given up.
             let _ = tokio::time::timeout(self.database.timeout, close).await;
         });

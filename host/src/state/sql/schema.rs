@@ -4,23 +4,21 @@ use std::{io, sync::Arc, time::Duration};
 
 use sqlx::{
     AnyConnection, Connection as _, Executor,
-    any::AnyPoolOptions,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 use tokio::runtime::Handle;
 
 use crate::state::{Breaker, BreakerSettings, SystemClock};
 
-use super::{Access, Database, Dialect, Place, StoreSettings, place::Lock};
+use super::{
+    Access, Database, Dialect, Place, StoreSettings, connection::Connections, place::Lock,
+};
 
 /// After so many failures in a row, those who ask are refused at once for a while.
 const BREAKER: BreakerSettings = BreakerSettings {
     max_failures: 3,
     open: Duration::from_millis(500),
 };
-
-/// Connections, at most.
-const MAX_CONNECTIONS: u32 = 8;
 
 /// Migrations: version, what it does, and its SQL for SQLite and for PostgreSQL. What was
 /// released once is never changed: a change is another migration.
@@ -178,20 +176,8 @@ pub(super) async fn open(
         .map_err(failed)?;
     first.execute(session(dialect)).await.map_err(failed)?;
     first.close().await.map_err(failed)?;
-    let pool = AnyPoolOptions::new()
-        .max_connections(MAX_CONNECTIONS)
-        .acquire_timeout(settings.timeout)
-        .after_connect(move |connection, _| {
-            Box::pin(async move {
-                connection.execute(session(dialect)).await?;
-                Ok(())
-            })
-        })
-        .connect_with(options)
-        .await
-        .map_err(failed)?;
     let database = Database {
-        pool,
+        connections: Connections::new(options, dialect, settings.timeout),
         dialect,
         timeout: settings.timeout,
         breaker: Arc::new(Breaker::new(BREAKER, Arc::new(SystemClock::new()))),
@@ -203,7 +189,7 @@ pub(super) async fn open(
 }
 
 /// What holds for a connection.
-fn session(dialect: Dialect) -> &'static str {
+pub(super) fn session(dialect: Dialect) -> &'static str {
     // FULL: a commit is on the disk when it is answered.
     dialect.pick(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000",
@@ -214,9 +200,11 @@ fn session(dialect: Dialect) -> &'static str {
 /// Makes sure that the schema is this program's.
 async fn check(database: &Database, place: &Place, access: Access) -> Result<(), OpenError> {
     let failed = |source| OpenError::failed(place, source);
+    // It closes at the end: nothing of a migration that failed is left on it.
+    let mut connection = database.connections.alone().await.map_err(failed)?;
     if database.dialect == Dialect::Sqlite {
         let said: String = sqlx::query_scalar("PRAGMA quick_check(1)")
-            .fetch_one(&database.pool)
+            .fetch_one(&mut *connection)
             .await
             .map_err(failed)?;
         if said != "ok" {
@@ -228,7 +216,6 @@ async fn check(database: &Database, place: &Place, access: Access) -> Result<(),
     }
     let migrator = migrator(database.dialect);
     let known = MIGRATIONS.last().map_or(0, |migration| migration.0);
-    let mut connection = database.connection().await.map_err(failed)?;
     let newest = if access == Access::Read {
         let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
             .fetch_one(&mut *connection)
@@ -250,7 +237,6 @@ async fn check(database: &Database, place: &Place, access: Access) -> Result<(),
             }
         }
     };
-    drop(connection);
     if newest > known {
         return Err(OpenError::Newer {
             place: place.clone(),
@@ -265,7 +251,6 @@ async fn check(database: &Database, place: &Place, access: Access) -> Result<(),
     }
     if access == Access::Write {
         // A file that can only be read is noticed now, and not at the first session.
-        let mut connection = database.connection().await.map_err(failed)?;
         let begin = database.dialect.pick("BEGIN IMMEDIATE", "BEGIN READ WRITE");
         connection.execute(begin).await.map_err(failed)?;
         connection.execute("ROLLBACK").await.map_err(failed)?;

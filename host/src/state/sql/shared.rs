@@ -20,7 +20,7 @@ use tenantry_core::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Database,
+    Connection, Database, Purpose,
     ending::{count, sweep},
     tenants::{SqlTenants, signed, tenant_key, unsigned},
     writer::{Writer, bytes, from_bytes, from_millis, hex},
@@ -170,18 +170,22 @@ async fn find(
     database: Database,
     ids: Vec<SessionId>,
 ) -> Result<HashMap<SessionId, Found>, StoreError> {
-    let mut connection = database.connection().await?;
     let ids: Vec<_> = ids
         .into_iter()
         .map(|id| format!("\"{}\"", hex(id)))
         .collect();
-    let rows = sqlx::query(
-        "SELECT id, tenant, used_ms FROM sessions WHERE id IN \
-         (SELECT decode(value, 'hex') FROM json_array_elements_text($1::json))",
-    )
-    .bind(format!("[{}]", ids.join(",")))
-    .fetch_all(&mut *connection)
-    .await?;
+    let ids = &format!("[{}]", ids.join(","));
+    let find = |mut connection: Connection| async move {
+        let rows = sqlx::query(
+            "SELECT id, tenant, used_ms FROM sessions WHERE id IN \
+             (SELECT decode(value, 'hex') FROM json_array_elements_text($1::json))",
+        )
+        .bind(ids.clone())
+        .fetch_all(&mut *connection)
+        .await?;
+        Ok((rows, connection))
+    };
+    let rows = database.connections.read(Purpose::Requests, find).await?;
     let mut found = HashMap::with_capacity(rows.len());
     for row in &rows {
         if let Some(id) = from_bytes(&row.try_get::<Vec<u8>, _>(0)?) {
@@ -252,17 +256,20 @@ impl SessionRecords for SharedSessions {
         let (database, key) = (self.database.clone(), tenant.key);
         let ended = self.seen.memory.ended_before().unwrap_or_default();
         Box::pin(self.database.run(async move {
-            let mut connection = database.connection().await?;
-            let rows = sqlx::query(
-                "SELECT id, used_ms FROM sessions \
-                 WHERE tenant = $1 AND id > $2 AND used_ms >= $3 ORDER BY id LIMIT $4",
-            )
-            .bind(i64::from(key))
-            .bind(after.map(bytes).unwrap_or_default())
-            .bind(signed(ended.as_millis()))
-            .bind(signed(max as u64))
-            .fetch_all(&mut *connection)
-            .await?;
+            let rows = database.read(|mut connection| async move {
+                let rows = sqlx::query(
+                    "SELECT id, used_ms FROM sessions \
+                     WHERE tenant = $1 AND id > $2 AND used_ms >= $3 ORDER BY id LIMIT $4",
+                )
+                .bind(i64::from(key))
+                .bind(after.map(bytes).unwrap_or_default())
+                .bind(signed(ended.as_millis()))
+                .bind(signed(max as u64))
+                .fetch_all(&mut *connection)
+                .await?;
+                Ok((rows, connection))
+            });
+            let rows = rows.await?;
             let mut sessions = Vec::with_capacity(rows.len());
             for row in &rows {
                 if let Some(id) = from_bytes(&row.try_get::<Vec<u8>, _>(0)?) {
@@ -278,8 +285,11 @@ impl SessionRecords for SharedSessions {
         let (database, key) = (self.database.clone(), tenant.key);
         let ended = self.seen.memory.ended_before().unwrap_or_default();
         Box::pin(self.database.run(async move {
-            let mut connection = database.connection().await?;
-            Ok(count(&mut connection, key, ended).await?)
+            let count = database.read(|mut connection| async move {
+                let count = count(&mut connection, key, ended).await?;
+                Ok((count, connection))
+            });
+            Ok(count.await?)
         }))
     }
 

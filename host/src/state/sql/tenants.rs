@@ -5,8 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::json;
-use sqlx::{AnyConnection, Connection as _, Row as _, any::AnyRow};
+use sqlx::{AnyConnection, Row as _, any::AnyRow};
 use tenantry_core::{
     registry::{Registry, Row},
     session::{SessionId, TenantKey},
@@ -14,8 +13,9 @@ use tenantry_core::{
 use tokio::sync::Mutex;
 
 use super::{
-    Database, Dialect, LONG,
-    ending::{Revocation, delete_all},
+    Database, LONG,
+    change::{Changed, TenantChange},
+    ending::Revocation,
 };
 use crate::state::{
     AuditEvent, AuditQuery, AuditRecord, Author, Change, ChangeError, Clock, Directory, Entry,
@@ -100,8 +100,12 @@ impl SqlTenants {
         let (tenants, id) = (self.clone(), id.to_owned());
         let refresh = async move {
             let _changing = tenants.changing.lock().await;
-            let mut connection = tenants.database.connection().await?;
-            let record = one(&mut connection, &id, "").await?;
+            let id = &*id;
+            let record = tenants.database.read(|mut connection| async move {
+                let record = one(&mut connection, id, "").await?;
+                Ok((record, connection))
+            });
+            let record = record.await?;
             if record.as_ref().is_none_or(|record| record.key != key) {
                 tenants.directory.forget(key);
             }
@@ -163,53 +167,23 @@ impl SqlTenants {
         by: Author,
     ) -> Result<Option<Record>, ChangeError> {
         let _changing = self.changing.lock().await;
-        let mut connection = self.database.connection().await.map_err(StoreError::from)?;
-        let now_ms = self.now_ms();
-        let dialect = self.database.dialect;
-        let begin = dialect.pick("BEGIN IMMEDIATE", "BEGIN");
-        let mut transaction = connection
-            .begin_with(begin)
-            .await
-            .map_err(StoreError::from)?;
-        let lock = match change {
-            // Whoever opens sessions for it waits, or is waited for.
-            Change::Purge => " FOR UPDATE",
-            _ => " FOR NO KEY UPDATE",
+        let work = &TenantChange {
+            dialect: self.database.dialect,
+            id: &id,
+            change: &change,
+            expected,
+            by: &by,
+            now_ms: self.now_ms(),
+            sessions: &self.sessions,
         };
-        let before = one(&mut transaction, &id, dialect.pick("", lock)).await?;
-        check(before.as_ref(), &change, expected)?;
-        let is_done = match (&before, &change) {
-            (Some(before), Change::Put(line)) => before.row == *line,
-            (Some(before), change) => stage_after(change) == Some(before.stage),
-            (None, _) => false,
+        let changed = self.database.transaction(|mut connection| async move {
+            let changed = work.run(&mut connection).await?;
+            Ok((changed, connection))
+        });
+        let (before, after) = match changed.await.map_err(StoreError::from)?? {
+            Changed::Nothing(record) => return Ok(Some(record)),
+            Changed::From(before, after) => (before, after),
         };
-        if is_done {
-            return Ok(before);
-        }
-        let after = match (&before, &change) {
-            (None, Change::Put(line)) => {
-                let added = insert(&mut transaction, &id, line, now_ms).await?;
-                // Otherwise somebody else has added it since.
-                Some(added.ok_or(ChangeError::Conflict(Some(1)))?)
-            }
-            (None, _) => return Err(ChangeError::Unknown),
-            (Some(before), Change::Purge) => {
-                purge(&mut transaction, dialect, before.key, &self.sessions).await?;
-                None
-            }
-            (Some(before), change) => Some(update(&mut transaction, before, change, now_ms).await?),
-        };
-        let tenant = after.as_ref().or(before.as_ref()).map(|record| record.key);
-        let event = AuditEvent {
-            at_ms: now_ms,
-            by,
-            action: change.name().to_owned(),
-            tenant_id: id,
-            before: before.as_ref().map(told),
-            after: after.as_ref().map(told),
-        };
-        write_down(&mut transaction, &event, tenant.unwrap_or_default()).await?;
-        transaction.commit().await.map_err(StoreError::from)?;
         match (&before, &after) {
             (_, Some(after)) => self.apply(after),
             (Some(before), None) => {
@@ -225,13 +199,24 @@ impl SqlTenants {
 
 /// Records of all tenants, from the place behind `after`.
 async fn page(database: &Database, after: Option<u64>) -> Result<Vec<(u64, Record)>, sqlx::Error> {
-    let mut connection = database.connection().await?;
     let query = TenantQuery {
         stage: None,
         after,
         max: PAGE,
     };
-    list(&mut connection, query).await
+    page_of(database, query).await
+}
+
+/// Records of the tenants that are asked for.
+async fn page_of(
+    database: &Database,
+    query: TenantQuery,
+) -> Result<Vec<(u64, Record)>, sqlx::Error> {
+    let page = database.read(|mut connection| async move {
+        let page = list(&mut connection, query).await?;
+        Ok((page, connection))
+    });
+    page.await
 }
 
 /// The row of a record.
@@ -241,171 +226,20 @@ fn row_of(record: &Record) -> Option<Row> {
     (row.tenant().id == record.id).then_some(row)
 }
 
-/// A record as the audit tells it.
-fn told(record: &Record) -> String {
-    // A row that is none is told as a text.
-    let row = serde_json::from_str(&record.row);
-    let row: serde_json::Value = row.unwrap_or_else(|_| record.row.as_str().into());
-    json!({ "state": record.stage.name(), "version": record.version, "row": row }).to_string()
-}
-
-/// Whether a change may be made to a tenant as it is.
-fn check(before: Option<&Record>, change: &Change, expected: Expected) -> Result<(), ChangeError> {
-    let version = before.map(|before| before.version);
-    let is_expected = match expected {
-        Expected::Any => true,
-        Expected::Absent => before.is_none(),
-        Expected::Present => before.is_some(),
-        Expected::Version(version) => before.is_some_and(|before| before.version == version),
-    };
-    if !is_expected {
-        return Err(ChangeError::Conflict(version));
-    }
-    let allowed: &[Stage] = match (before, change) {
-        (None, Change::Put(_)) => return Ok(()),
-        (None, _) => return Err(ChangeError::Unknown),
-        (Some(_), Change::Put(_) | Change::Resume) => return Ok(()),
-        (Some(_), Change::Suspend) => &[Stage::Active, Stage::Suspended],
-        (Some(_), Change::Archive) => return Ok(()),
-        (Some(_), Change::Purge) => &[Stage::Archived],
-    };
-    match before {
-        Some(before) if !allowed.contains(&before.stage) => Err(ChangeError::Stage(before.stage)),
-        _ => Ok(()),
-    }
-}
-
-/// Where a tenant is in its life once it was changed; none where that stays, or it is gone.
-fn stage_after(change: &Change) -> Option<Stage> {
-    match change {
-        Change::Put(_) | Change::Purge => None,
-        Change::Suspend => Some(Stage::Suspended),
-        Change::Resume => Some(Stage::Active),
-        Change::Archive => Some(Stage::Archived),
-    }
-}
-
-/// Adds a tenant; `None` where there is one with that id.
-async fn insert(
-    connection: &mut AnyConnection,
-    id: &str,
-    line: &str,
-    now_ms: u64,
-) -> Result<Option<Record>, StoreError> {
-    let key: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO tenants (id, line, stage, version, created_ms, changed_ms) \
-         VALUES ($1, $2, 'active', 1, $3, $3) ON CONFLICT (id) DO NOTHING RETURNING key",
-    )
-    .bind(id.to_owned())
-    .bind(line.to_owned())
-    .bind(signed(now_ms))
-    .fetch_optional(connection)
-    .await?;
-    let Some(key) = key else { return Ok(None) };
-    Ok(Some(Record {
-        key: tenant_key(key)?,
-        id: id.to_owned(),
-        row: line.to_owned(),
-        stage: Stage::Active,
-        version: 1,
-        created_ms: now_ms,
-        changed_ms: now_ms,
-    }))
-}
-
-/// Removes a tenant, its sessions and its usage.
-async fn purge(
-    connection: &mut AnyConnection,
-    dialect: Dialect,
-    key: TenantKey,
-    sessions: &MemorySessions,
-) -> Result<(), StoreError> {
-    delete_all(&mut *connection, dialect, key, sessions).await?;
-    for statement in [
-        "DELETE FROM usage WHERE tenant = $1",
-        "DELETE FROM tenants WHERE key = $1",
-    ] {
-        sqlx::query(statement)
-            .bind(i64::from(key))
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Changes a tenant; returns what it is now.
-async fn update(
-    connection: &mut AnyConnection,
-    before: &Record,
-    change: &Change,
-    now_ms: u64,
-) -> Result<Record, StoreError> {
-    let after = Record {
-        row: match change {
-            Change::Put(line) => line.clone(),
-            _ => before.row.clone(),
-        },
-        stage: stage_after(change).unwrap_or(before.stage),
-        version: before.version + 1,
-        changed_ms: now_ms,
-        ..before.clone()
-    };
-    sqlx::query(
-        "UPDATE tenants SET line = $2, stage = $3, version = $4, changed_ms = $5 WHERE key = $1",
-    )
-    .bind(i64::from(before.key))
-    .bind(after.row.clone())
-    .bind(after.stage.name())
-    .bind(signed(after.version))
-    .bind(signed(now_ms))
-    .execute(connection)
-    .await?;
-    Ok(after)
-}
-
-/// Adds an event to the audit, in the transaction of what it tells.
-pub(super) async fn write_down(
-    connection: &mut AnyConnection,
-    event: &AuditEvent,
-    tenant: TenantKey,
-) -> Result<(), StoreError> {
-    let seq: i64 =
-        sqlx::query_scalar("UPDATE audit_end SET seq = seq + 1 WHERE one = 1 RETURNING seq")
-            .fetch_one(&mut *connection)
-            .await?;
-    sqlx::query(
-        "INSERT INTO audit \
-         (seq, at_ms, who, request_id, action, tenant_id, tenant, before_json, after_json) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(seq)
-    .bind(signed(event.at_ms))
-    .bind(event.by.who.clone())
-    .bind(event.by.request_id.clone())
-    .bind(event.action.clone())
-    .bind(event.tenant_id.clone())
-    .bind(i64::from(tenant))
-    .bind(event.before.clone())
-    .bind(event.after.clone())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 const COLUMNS: &str = "SELECT key, id, line, stage, version, created_ms, changed_ms FROM tenants ";
 
 /// The tenant with that id, locked as this clause says until the end of the transaction.
-async fn one(
+pub(super) async fn one(
     connection: &mut AnyConnection,
     id: &str,
     lock: &'static str,
-) -> Result<Option<Record>, StoreError> {
+) -> Result<Option<Record>, sqlx::Error> {
     let statement = sqlx::AssertSqlSafe(format!("{COLUMNS}WHERE id = $1{lock}"));
     let row = sqlx::query(statement)
         .bind(id.to_owned())
         .fetch_optional(connection)
         .await?;
-    Ok(row.as_ref().map(record).transpose()?)
+    row.as_ref().map(record).transpose()
 }
 
 pub(super) async fn list(
@@ -461,17 +295,21 @@ impl TenantStore for SqlTenants {
     fn get<'a>(&'a self, id: &'a str) -> Pending<'a, Result<Option<Record>, StoreError>> {
         let (database, id) = (self.database.clone(), id.to_owned());
         Box::pin(self.database.run(async move {
-            let mut connection = database.connection().await?;
-            one(&mut connection, &id, "").await
+            let id = &*id;
+            let found = database.read(|mut connection| async move {
+                let found = one(&mut connection, id, "").await?;
+                Ok((found, connection))
+            });
+            Ok(found.await?)
         }))
     }
 
     fn list(&self, query: TenantQuery) -> Pending<'_, Result<Vec<(u64, Record)>, StoreError>> {
         let database = self.database.clone();
-        Box::pin(self.database.run(async move {
-            let mut connection = database.connection().await?;
-            Ok(list(&mut connection, query).await?)
-        }))
+        Box::pin(
+            self.database
+                .run(async move { Ok(page_of(&database, query).await?) }),
+        )
     }
 
     fn ids<'a>(
@@ -504,17 +342,21 @@ impl TenantStore for SqlTenants {
     fn audit(&self, query: AuditQuery) -> Pending<'_, Result<Vec<AuditRecord>, StoreError>> {
         let database = self.database.clone();
         Box::pin(self.database.run(async move {
-            let mut connection = database.connection().await?;
-            let rows = sqlx::query(
-                "SELECT seq, at_ms, who, request_id, action, tenant_id, before_json, after_json \
-                 FROM audit WHERE seq > $1 AND ($2 = '' OR tenant_id = $2) \
-                 ORDER BY seq LIMIT $3",
-            )
-            .bind(query.after.map_or(-1, signed))
-            .bind(query.tenant_id.unwrap_or_default())
-            .bind(signed(query.max as u64))
-            .fetch_all(&mut *connection)
-            .await?;
+            let tenant_id = &query.tenant_id.unwrap_or_default();
+            let rows = database.read(|mut connection| async move {
+                let rows = sqlx::query(
+                    "SELECT seq, at_ms, who, request_id, action, tenant_id, before_json, \
+                     after_json FROM audit WHERE seq > $1 AND ($2 = '' OR tenant_id = $2) \
+                     ORDER BY seq LIMIT $3",
+                )
+                .bind(query.after.map_or(-1, signed))
+                .bind(tenant_id.clone())
+                .bind(signed(query.max as u64))
+                .fetch_all(&mut *connection)
+                .await?;
+                Ok((rows, connection))
+            });
+            let rows = rows.await?;
             let mut records = Vec::with_capacity(rows.len());
             for row in &rows {
                 records.push(AuditRecord {

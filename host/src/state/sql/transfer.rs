@@ -7,8 +7,10 @@ use sqlx::{Acquire, Connection as _};
 use tenantry_core::registry::{Parsed, Problems, Registry, lines};
 
 use super::{
-    Access, Database, OpenError, StoreSettings, runtime, schema,
-    tenants::{PAGE, list, signed, write_down},
+    Access, Database, OpenError, StoreSettings,
+    change::write_down,
+    runtime, schema,
+    tenants::{PAGE, list, signed},
 };
 use crate::state::{AuditEvent, Author, Clock, Stage, StoreError, TenantQuery};
 
@@ -74,7 +76,7 @@ pub fn import(
     runtime.block_on(async {
         let database = schema::open(settings, Access::Write, runtime.handle()).await?;
         let imported = import_rows(&database, &rows, by, now_ms).await;
-        database.pool.close().await;
+        database.connections.close().await;
         let before = imported.map_err(|source| ImportError::Failed {
             place: place(),
             source,
@@ -118,20 +120,10 @@ async fn import_rows(
     by: Author,
     now_ms: u64,
 ) -> Result<u64, StoreError> {
-    let mut connection = database.connection().await?;
-    let begin = database.dialect.pick("BEGIN IMMEDIATE", "BEGIN");
-    let mut transaction = connection.begin_with(begin).await?;
-    // Whoever else adds tenants waits.
+    // Meanwhile nobody else adds tenants.
     let lock = database
         .dialect
         .pick("SELECT 1", "LOCK TABLE tenants IN SHARE ROW EXCLUSIVE MODE");
-    sqlx::query(lock).execute(&mut *transaction).await?;
-    let before: i64 = sqlx::query_scalar("SELECT count(*) FROM tenants")
-        .fetch_one(&mut *transaction)
-        .await?;
-    if before > 0 {
-        return Ok(before.unsigned_abs());
-    }
     let statement = database.dialect.pick(
         "INSERT INTO tenants (id, line, stage, version, created_ms, changed_ms) \
          SELECT value ->> 0, value ->> 1, 'active', 1, $2, $2 FROM json_each($1) ORDER BY key",
@@ -139,13 +131,6 @@ async fn import_rows(
          SELECT value ->> 0, value ->> 1, 'active', 1, $2, $2 \
          FROM json_array_elements($1::json) WITH ORDINALITY AS t (value, place) ORDER BY place",
     );
-    for chunk in rows.chunks(CHUNK) {
-        sqlx::query(statement)
-            .bind(json!(chunk).to_string())
-            .bind(signed(now_ms))
-            .execute(&mut *transaction)
-            .await?;
-    }
     let event = AuditEvent {
         at_ms: now_ms,
         by,
@@ -154,9 +139,26 @@ async fn import_rows(
         before: None,
         after: Some(json!({ "tenants": rows.len() }).to_string()),
     };
-    write_down(&mut transaction, &event, 0).await?;
-    transaction.commit().await?;
-    Ok(0)
+    let event = &event;
+    let imported = database.transaction(|mut connection| async move {
+        sqlx::query(lock).execute(&mut *connection).await?;
+        let before: i64 = sqlx::query_scalar("SELECT count(*) FROM tenants")
+            .fetch_one(&mut *connection)
+            .await?;
+        if before > 0 {
+            return Ok((before.unsigned_abs(), connection));
+        }
+        for chunk in rows.chunks(CHUNK) {
+            sqlx::query(statement)
+                .bind(json!(chunk).to_string())
+                .bind(signed(now_ms))
+                .execute(&mut *connection)
+                .await?;
+        }
+        write_down(&mut connection, event, 0).await?;
+        Ok((0, connection))
+    });
+    Ok(imported.await?)
 }
 
 /// Why tenants were not exported, or not all of them.
@@ -196,7 +198,7 @@ pub fn export(
     let failed = |source| OpenError::failed(&settings.place, source);
     runtime.block_on(async {
         let database = schema::open(settings, Access::Read, runtime.handle()).await?;
-        let mut connection = database.connection().await.map_err(failed)?;
+        let mut connection = database.connections.alone().await.map_err(failed)?;
         // All pages are of one moment.
         let begin = database
             .dialect

@@ -12,7 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sqlx::{Acquire, AnyConnection, Row as _, pool::PoolConnection};
+use sqlx::{AnyConnection, Row as _};
 use tenantry_core::{
     session::{SessionId, TenantKey},
     tenancy::{OpenError, Unavailable},
@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    Database, Dialect, OfStore as _,
+    Connection, Database, Dialect, Purpose,
     tenants::{signed, tenant_key},
 };
 use crate::state::StoreError;
@@ -47,11 +47,13 @@ struct Opening {
     /// share it.
     max: u32,
     used: Timestamp,
-    done: oneshot::Sender<Result<(), OpenError>>,
 }
 
+/// What the one who waits for a session gets.
+type Opened = oneshot::Sender<Result<(), OpenError>>;
+
 enum Message {
-    Open(Opening),
+    Open(Opening, Opened),
     /// What was used is to be written now, and nothing after it.
     Close(oneshot::Sender<()>),
 }
@@ -80,7 +82,6 @@ impl Writer {
         let timeout = database.timeout;
         let work = Work {
             database,
-            connection: None,
             uses: Arc::clone(&uses),
             ended_before: Box::new(ended_before),
             is_failing: false,
@@ -101,16 +102,15 @@ impl Writer {
         max: u32,
         used: Timestamp,
     ) -> Result<(), OpenError> {
-        let (done, answer) = oneshot::channel();
+        let (opened, answer) = oneshot::channel();
         let opening = Opening {
             id,
             tenant,
             max,
             used,
-            done,
         };
         self.messages
-            .try_send(Message::Open(opening))
+            .try_send(Message::Open(opening, opened))
             .map_err(|_| Unavailable)?;
         answer.await.map_err(|_| Unavailable)?
     }
@@ -121,7 +121,7 @@ impl Writer {
     }
 
     /// Waits until what was used is written down, or that has taken too long. From then on
-    /// nothing is, and the connection is the pool's again.
+    /// nothing is.
     pub(super) async fn close(&self) {
         let (done, closed) = oneshot::channel();
         let close = async {
@@ -135,8 +135,6 @@ impl Writer {
 
 struct Work {
     database: Database,
-    /// Kept from one commit to the next.
-    connection: Option<PoolConnection<sqlx::Any>>,
     uses: Arc<Mutex<Uses>>,
     ended_before: Box<dyn Fn() -> Option<Timestamp> + Send>,
     /// The last commit failed, and the log says so.
@@ -156,117 +154,107 @@ impl Work {
                 _ = tick.tick() => is_time = true,
             }
             let mut openings = Vec::new();
+            let mut waiting = Vec::new();
             for message in received.drain(..) {
                 match message {
                     // Nobody waits any more for one whose request was given up.
-                    Message::Open(opening) if opening.done.is_closed() => {}
-                    Message::Open(opening) => openings.push(opening),
+                    Message::Open(_, opened) if opened.is_closed() => {}
+                    Message::Open(opening, opened) => {
+                        openings.push(opening);
+                        waiting.push(opened);
+                    }
                     Message::Close(done) => closing = Some(done),
                 }
             }
             if !openings.is_empty() {
-                self.open(openings).await;
+                self.open(openings, waiting).await;
             }
             if is_time {
                 self.write_uses().await;
             }
         }
         self.write_uses().await;
-        drop(self.connection);
         if let Some(done) = closing {
-            // Whoever asked may have gone.
+            // Nobody may be waiting any more.
             let _ = done.send(());
         }
     }
 
-    /// Opens sessions with one commit, and tells whoever waits.
-    async fn open(&mut self, openings: Vec<Opening>) {
+    /// Opens sessions with one commit, and answers those that wait.
+    async fn open(&mut self, openings: Vec<Opening>, waiting: Vec<Opened>) {
         let ended = (self.ended_before)();
-        let opened = self.within_time(async |dialect, connection| {
-            open(dialect, connection, &openings, ended).await
-        });
-        let opened = opened.await;
-        let mut opened = opened.map(Vec::into_iter);
-        for opening in openings {
-            let answer = match &mut opened {
-                Some(opened) => opened.next().unwrap_or(Err(Unavailable.into())),
-                None => Err(Unavailable.into()),
+        let database = self.database.clone();
+        let opened = self.database.run(async move {
+            let (dialect, openings) = (database.dialect, &*openings);
+            let open = |mut connection: Connection| async move {
+                let opened = open(dialect, &mut connection, openings, ended).await?;
+                Ok((opened, connection))
             };
-            // Whoever asked may have gone.
-            let _ = opening.done.send(answer);
+            let opened = database.connections.transaction(Purpose::Requests, open);
+            Ok(opened.await?)
+        });
+        let mut opened = self.noted(opened.await).unwrap_or_default().into_iter();
+        for waits in waiting {
+            let answer = opened.next().unwrap_or(Err(Unavailable.into()));
+            // Nobody may be waiting any more.
+            let _ = waits.send(answer);
         }
     }
 
     async fn write_uses(&mut self) {
-        let uses = std::mem::take(&mut *self.uses.lock());
+        let uses = Arc::new(std::mem::take(&mut *self.uses.lock()));
         if uses.is_empty() {
             return;
         }
-        let written = self
-            .within_time(async |dialect, connection| write_uses(dialect, connection, &uses).await);
-        if written.await.is_none() {
+        let (database, written) = (self.database.clone(), Arc::clone(&uses));
+        let written = self.database.run(async move {
+            let (dialect, uses) = (database.dialect, &*written);
+            let write = |mut connection: Connection| async move {
+                write_uses(dialect, &mut connection, uses).await?;
+                Ok(((), connection))
+            };
+            let written = database.connections.transaction(Purpose::Requests, write);
+            Ok(written.await?)
+        });
+        if self.noted(written.await).is_none() {
             let mut newer = self.uses.lock();
-            for (id, used) in uses {
-                let known = newer.entry(id).or_insert(used);
-                *known = used.max(*known);
+            for (id, used) in uses.iter() {
+                let known = newer.entry(*id).or_insert(*used);
+                *known = (*known).max(*used);
             }
         }
     }
 
-    /// What comes of some work on the connection, if it succeeds in time.
-    async fn within_time<T>(
-        &mut self,
-        work: impl AsyncFnOnce(Dialect, &mut AnyConnection) -> Result<T, sqlx::Error>,
-    ) -> Option<T> {
-        let breaker = Arc::clone(&self.database.breaker);
-        let permit = breaker.enter()?;
-        let dialect = self.database.dialect;
-        let kept = self.connection.take();
-        let database = &self.database;
-        let attempt = async {
-            let mut connection = match kept {
-                Some(connection) => connection,
-                None => database.connection().await?,
-            };
-            let done = work(dialect, &mut connection).await?;
-            Ok::<_, sqlx::Error>((done, connection))
-        };
-        // Where it fails, the connection goes, and with it what was begun.
-        let error = match tokio::time::timeout(database.timeout, attempt).await {
-            Ok(Ok((done, connection))) => {
-                self.connection = Some(connection);
-                self.database.learned(permit.succeeded());
+    /// The result of a commit; logs the first failure after a success, and the other way
+    /// around.
+    fn noted<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
+        match result {
+            Ok(done) => {
                 if std::mem::take(&mut self.is_failing) {
                     tracing::info!("sessions are written down again");
                 }
-                return Some(done);
+                Some(done)
             }
-            Ok(Err(error)) => StoreError::from(error),
-            Err(_) => StoreError::Unavailable("no answer in time".to_owned()),
-        };
-        self.database.learned(if error.is_out_of_reach() {
-            permit.failed()
-        } else {
-            permit.succeeded()
-        });
-        if !std::mem::replace(&mut self.is_failing, true) {
-            tracing::error!(%error, "sessions cannot be written down");
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::error!(%error, "sessions cannot be written down");
+                }
+                None
+            }
         }
-        None
     }
 }
 
-/// Opens sessions, all of them in one transaction; says for each what came of it.
+/// Opens sessions; says for each what came of it.
 async fn open(
     dialect: Dialect,
     connection: &mut AnyConnection,
     openings: &[Opening],
     ended: Option<Timestamp>,
 ) -> Result<Vec<Result<(), OpenError>>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
     let mut answers: Vec<_> = openings.iter().map(|_| Ok(())).collect();
     if dialect == Dialect::Postgres {
-        admit(&mut transaction, openings, ended, &mut answers).await?;
+        admit(connection, openings, ended, &mut answers).await?;
     }
     let mut rows = String::from("[");
     for (opening, _) in openings
@@ -294,10 +282,10 @@ async fn open(
     let query = sqlx::query(statement).bind(rows);
     match dialect {
         Dialect::Sqlite => {
-            query.execute(&mut *transaction).await?;
+            query.execute(&mut *connection).await?;
         }
         Dialect::Postgres => {
-            let inserted = query.fetch_all(&mut *transaction).await?;
+            let inserted = query.fetch_all(&mut *connection).await?;
             let ids = inserted.iter().map(|row| row.try_get::<Vec<u8>, _>(0));
             let ids = ids.collect::<Result<HashSet<_>, _>>()?;
             for (opening, answer) in openings.iter().zip(&mut answers) {
@@ -308,10 +296,9 @@ async fn open(
             let refused = counts(openings, &answers, |answer| {
                 matches!(answer, Err(OpenError::Exists))
             });
-            uncount(&mut transaction, &refused).await?;
+            uncount(connection, &refused).await?;
         }
     }
-    transaction.commit().await?;
     Ok(answers)
 }
 

@@ -12,6 +12,7 @@ use crate::support::{
     admin::{Administered, private_file, token_file},
     client::{ask, chat, open_session},
     program::tenantry,
+    stores::batch,
 };
 
 /// Runs a command against a server, with the token.
@@ -233,7 +234,7 @@ fn the_audit_and_usage_are_shown() {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let added = runtime
         .expect("a runtime")
-        .block_on(server.usage().add(rows.collect()));
+        .block_on(server.usage().add(batch(1, rows.collect())));
     added.expect("in memory");
     let span = [
         "usage",

@@ -9,7 +9,7 @@ use std::{
 
 use tenantry::{
     admin::{self, Settings},
-    state::{Pending, State, StoreError, UsageQuery, UsageRow, UsageStore},
+    state::{Pending, State, StoreError, UsageBatch, UsageQuery, UsageRow, UsageStore},
 };
 use tenantry_conformance::{Exchange, Reply};
 
@@ -46,7 +46,7 @@ fn good(method: &str, path: &str, id: &str) -> Exchange {
 struct Away;
 
 impl UsageStore for Away {
-    fn add(&self, _: Vec<UsageRow>) -> Pending<'_, Result<(), StoreError>> {
+    fn add(&self, _: UsageBatch) -> Pending<'_, Result<(), StoreError>> {
         Box::pin(async { Err(StoreError::Unavailable("away".to_owned())) })
     }
 

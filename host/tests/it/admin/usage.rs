@@ -9,7 +9,10 @@ use std::{
 use serde_json::{Value, json};
 use tenantry::{
     admin::Settings,
-    state::{MemoryUsage, Pending, State, StoreError, Usage, UsageQuery, UsageRow, UsageStore},
+    state::{
+        MemoryUsage, Pending, State, StoreError, Usage, UsageBatch, UsageQuery, UsageRow,
+        UsageStore,
+    },
 };
 use tenantry_conformance::Exchange;
 
@@ -17,6 +20,7 @@ use crate::support::{
     admin::{Administered, authorized, problem},
     client::{Connection, ask_raw, get, with_header},
     server::Way,
+    stores::batch,
 };
 
 /// 2023-11-14T22:00:00Z
@@ -31,8 +35,8 @@ struct Failing {
 }
 
 impl UsageStore for Failing {
-    fn add(&self, rows: Vec<UsageRow>) -> Pending<'_, Result<(), StoreError>> {
-        self.usage.add(rows)
+    fn add(&self, batch: UsageBatch) -> Pending<'_, Result<(), StoreError>> {
+        self.usage.add(batch)
     }
 
     fn query(&self, query: UsageQuery) -> Pending<'_, Result<Vec<UsageRow>, StoreError>> {
@@ -65,7 +69,7 @@ fn add(server: &Administered, rows: &[(u64, u32)]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let added = runtime
         .expect("a runtime")
-        .block_on(server.usage().add(rows.collect()));
+        .block_on(server.usage().add(batch(1, rows.collect())));
     added.expect("in memory");
 }
 
@@ -252,7 +256,7 @@ fn wrong_questions_are_named() {
 struct Endless;
 
 impl UsageStore for Endless {
-    fn add(&self, _: Vec<UsageRow>) -> Pending<'_, Result<(), StoreError>> {
+    fn add(&self, _: UsageBatch) -> Pending<'_, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
 

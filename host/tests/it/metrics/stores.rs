@@ -10,8 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use tenantry::state::{
-    Answer, Entry, Pending, RateLimiter, State, StoreError, TenantDirectory, UsageQuery, UsageRow,
-    UsageStore,
+    Answer, Entry, Pending, RateLimiter, State, StoreError, TenantDirectory, UsageBatch,
+    UsageQuery, UsageRow, UsageStore,
 };
 use tenantry_conformance::Exchange;
 use tenantry_core::{limit::Admission, tenancy::Unavailable};
@@ -65,7 +65,7 @@ impl RateLimiter for Limiter {
 struct NoUsage;
 
 impl UsageStore for NoUsage {
-    fn add(&self, _: Vec<UsageRow>) -> Pending<'_, Result<(), StoreError>> {
+    fn add(&self, _: UsageBatch) -> Pending<'_, Result<(), StoreError>> {
         Box::pin(async { Err(StoreError::Failed("as ever".to_owned())) })
     }
 

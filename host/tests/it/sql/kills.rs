@@ -44,11 +44,15 @@ impl Random {
 }
 
 pub(super) fn serve(database: &dyn Database) -> Program {
-    let state = database.state();
+    serve_state(&database.state())
+}
+
+/// A server with that state, without limits, and with an admin API.
+pub(super) fn serve_state(state: &str) -> Program {
     let token = token_file().display().to_string();
     Program::serve(&[
         "--state",
-        &state,
+        state,
         "--no-limits",
         "--admin",
         "127.0.0.1:0",

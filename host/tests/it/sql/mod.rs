@@ -3,6 +3,7 @@
 mod backup;
 mod broken;
 mod contract;
+mod full_disk;
 mod kills;
 mod restarts;
 mod tls;

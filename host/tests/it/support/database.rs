@@ -55,7 +55,12 @@ pub(crate) trait Database {
 
 /// Has the program import a tenants file; there is no tenant yet.
 pub(crate) fn import(database: &dyn Database, file: &str) {
-    let import = program::run(&["import", "--state", &database.state(), file]);
+    import_into(&database.state(), file);
+}
+
+/// The same for the database of that `--state`.
+pub(crate) fn import_into(state: &str, file: &str) {
+    let import = program::run(&["import", "--state", state, file]);
     let error = String::from_utf8_lossy(&import.stderr);
     assert!(import.status.success(), "{error}");
 }

@@ -6,6 +6,7 @@ pub(crate) mod admin;
 pub(crate) mod changing;
 pub(crate) mod client;
 pub(crate) mod database;
+pub(crate) mod disk;
 pub(crate) mod inside;
 pub(crate) mod later;
 pub(crate) mod openapi;

@@ -3,7 +3,10 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -29,8 +32,13 @@ pub(crate) struct Proxy {
 }
 
 struct Network {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
     weather: Mutex<Weather>,
+    /// Connections before this one are forgotten: what is sent on them goes no further, and
+    /// nobody hears that.
+    first_known: AtomicUsize,
+    /// Connections so far.
+    connections: AtomicUsize,
     changed: Condvar,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -41,7 +49,9 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let network = Arc::new(Network {
-            target,
+            target: Mutex::new(target),
+            first_known: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
             weather: Mutex::new(Weather::Fine),
             changed: Condvar::new(),
             open: Mutex::default(),
@@ -75,6 +85,20 @@ impl Proxy {
     /// Keeps all that is sent, without closing anything.
     pub(crate) fn stall(&self) {
         self.network.set(Weather::Stalled);
+    }
+
+    /// Forgets all connections without a word, as a firewall does with idle ones. New ones go
+    /// through.
+    pub(crate) fn forget(&self) {
+        let connections = self.network.connections.load(Ordering::SeqCst);
+        self.network
+            .first_known
+            .store(connections, Ordering::SeqCst);
+    }
+
+    /// Leads new connections to another address. Those that are open stay as they are.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        *self.network.target.lock().expect("nobody panics with it") = target;
     }
 
     /// Lets everything through again.
@@ -116,8 +140,10 @@ impl Network {
     /// Carries one connection to its end.
     fn carry(&self, client: TcpStream) {
         self.wait();
+        let number = self.connections.fetch_add(1, Ordering::SeqCst);
         let timeout = Duration::from_secs(5);
-        let Ok(server) = TcpStream::connect_timeout(&self.target, timeout) else {
+        let target = *self.target.lock().expect("nobody panics with it");
+        let Ok(server) = TcpStream::connect_timeout(&target, timeout) else {
             let _ = client.shutdown(Shutdown::Both);
             return;
         };
@@ -131,16 +157,19 @@ impl Network {
             return;
         }
         thread::scope(|scope| {
-            scope.spawn(|| self.copy(&client, &server));
-            self.copy(&server, &client);
+            scope.spawn(|| self.copy(number, &client, &server));
+            self.copy(number, &server, &client);
         });
     }
 
     /// Carries one direction to its end.
-    fn copy(&self, mut from: &TcpStream, mut to: &TcpStream) {
+    fn copy(&self, number: usize, mut from: &TcpStream, mut to: &TcpStream) {
         let mut bytes = [0; 16 << 10];
         while let Ok(read @ 1..) = from.read(&mut bytes) {
             self.wait();
+            if number < self.first_known.load(Ordering::SeqCst) {
+                continue;
+            }
             if to.write_all(&bytes[..read]).is_err() {
                 break;
             }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tenantry::state::{Answer, Entry, SessionStore, State, TenantDirectory};
+use tenantry::state::{Answer, Entry, SessionStore, State, TenantDirectory, UsageBatch, UsageRow};
 use tenantry_core::{
     session::SessionId,
     tenancy::{OpenError, Owner, Unavailable},
@@ -80,5 +80,14 @@ impl TenantDirectory for SilentDirectory {
 
     fn tenant_list(&self) -> Answer<'_, Result<Bytes, Unavailable>> {
         Answer::Later(Box::pin(pending()))
+    }
+}
+
+/// A batch of usage with this number.
+pub(crate) fn batch(seq: u64, rows: Vec<UsageRow>) -> UsageBatch {
+    UsageBatch {
+        writer: "a test".into(),
+        seq,
+        rows: rows.into(),
     }
 }
