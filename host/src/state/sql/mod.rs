@@ -217,8 +217,8 @@ pub struct SqlStore {
     directory: Arc<Directory>,
     database: Database,
     writer: Writer,
-    /// What follows other servers, where there may be some.
-    feed: Option<JoinHandle<()>>,
+    /// What follows changes that did not come from here, or whose answer was lost.
+    following: JoinHandle<()>,
     runtime: Runtime,
 }
 
@@ -248,9 +248,10 @@ impl SqlStore {
                 Arc::clone(&clock),
             );
             let tenants = tenants.await.map_err(failed)?;
-            let mut following = None;
+            let following;
             let sessions = match &settings.place {
                 Place::Sqlite(_) => {
+                    following = tokio::spawn(tenants.clone().settle_doubts());
                     let read =
                         LocalSessions::read(database.clone(), memory, tenants.clone(), rules);
                     Sessions::new(read.await.map_err(failed)?, LocalSessions::writer)
@@ -259,7 +260,7 @@ impl SqlStore {
                     let seen = Seen::new(memory);
                     let (database, tenants) = (&database, &tenants);
                     let feed = Feed::new(database.clone(), url, tenants.clone(), seen.clone(), end);
-                    following = Some(tokio::spawn(feed.run()));
+                    following = tokio::spawn(feed.run());
                     let shared =
                         SharedSessions::start(database.clone(), seen, tenants.clone(), rules);
                     Sessions::new(shared, SharedSessions::writer)
@@ -281,12 +282,12 @@ impl SqlStore {
             };
             Ok((state, database, sessions.writer, following))
         });
-        let (state, database, writer, feed) = opened?;
+        let (state, database, writer, following) = opened?;
         let store = Self {
             directory,
             database,
             writer,
-            feed,
+            following,
             runtime,
         };
         Ok((store, state))
@@ -301,11 +302,9 @@ impl SqlStore {
     /// Writes down what is not written yet, and closes the database.
     pub fn close(self) {
         self.runtime.block_on(async {
-            if let Some(feed) = self.feed {
-                feed.abort();
-                // It has ended one way or the other.
-                let _ = feed.await;
-            }
+            self.following.abort();
+            // It has ended one way or the other.
+            let _ = self.following.await;
             self.writer.close().await;
             let close = self.database.connections.close();
             // What somebody else still does with a connection is given up.

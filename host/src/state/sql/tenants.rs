@@ -3,17 +3,19 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
+use parking_lot::Mutex as SyncMutex;
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 use tenantry_core::{
     registry::{Registry, Row},
     session::{SessionId, TenantKey},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::{
-    Database, LONG,
+    Database, Dialect, LONG,
     change::{Changed, TenantChange},
     ending::Revocation,
 };
@@ -25,6 +27,16 @@ use crate::state::{
 /// Tenants that are read at a time.
 pub(super) const PAGE: usize = 10_000;
 
+/// Between two looks at a tenant that may have been changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Ids of tenants of which it is not known whether the directory agrees with the database.
+#[derive(Default)]
+struct Doubts {
+    ids: SyncMutex<BTreeSet<String>>,
+    is_new: Notify,
+}
+
 /// Tenants in a database. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct SqlTenants {
@@ -34,6 +46,8 @@ pub(super) struct SqlTenants {
     clock: Arc<dyn Clock>,
     /// Held from a change until the directory has it, so that both have the same order.
     changing: Arc<Mutex<()>>,
+    /// The tenants of changes that may have been made or not.
+    doubts: Arc<Doubts>,
     /// Those in memory, which end with their tenant.
     sessions: Arc<MemorySessions>,
 }
@@ -51,6 +65,7 @@ impl SqlTenants {
             directory,
             clock,
             changing: Arc::default(),
+            doubts: Arc::default(),
             sessions,
         };
         tenants.read_all().await?;
@@ -92,6 +107,26 @@ impl SqlTenants {
         }
         let (last, _) = records.last()?;
         (records.len() == PAGE).then_some(*last)
+    }
+
+    /// Follows this server's own changes whose answer was lost: has the directory say what came
+    /// of them, for ever. For a database that no other server changes.
+    pub(super) async fn settle_doubts(self) {
+        loop {
+            self.doubts.is_new.notified().await;
+            loop {
+                let first = self.doubts.ids.lock().first().cloned();
+                let Some(id) = first else { break };
+                let key = self.directory.get(&id).map_or(0, |tenant| tenant.key);
+                // Before the look: a change that comes after it is another doubt.
+                self.doubts.ids.lock().remove(&id);
+                if let Err(error) = self.refresh(&id, key).await {
+                    tracing::debug!(%error, tenant = id, "it is not known whether it was changed");
+                    self.doubts.ids.lock().insert(id);
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            }
+        }
     }
 
     /// Has the directory say what the database says of a tenant that somebody changed; `key` is
@@ -181,7 +216,11 @@ impl SqlTenants {
             Ok((changed, connection))
         });
         let (before, after) = match changed.await.map_err(StoreError::from)?? {
-            Changed::Nothing(record) => return Ok(Some(record)),
+            Changed::Nothing(record) => {
+                // A change before this one may have been made, and its answer lost.
+                self.apply(&record);
+                return Ok(Some(record));
+            }
             Changed::From(before, after) => (before, after),
         };
         match (&before, &after) {
@@ -336,7 +375,16 @@ impl TenantStore for SqlTenants {
         let work = self
             .clone()
             .change_now(id.to_owned(), change, expected, by.clone());
-        Box::pin(self.database.run_within(times, work))
+        Box::pin(async move {
+            let changed = self.database.run_within(times, work).await;
+            // Where there are several servers, each follows the audit, and so its own changes.
+            let is_alone = self.database.dialect == Dialect::Sqlite;
+            if is_alone && matches!(changed, Err(ChangeError::Store(_))) {
+                self.doubts.ids.lock().insert(id.to_owned());
+                self.doubts.is_new.notify_one();
+            }
+            changed
+        })
     }
 
     fn audit(&self, query: AuditQuery) -> Pending<'_, Result<Vec<AuditRecord>, StoreError>> {

@@ -17,7 +17,7 @@ use tenantry_conformance::Exchange;
 
 use crate::support::{
     admin::{authorized, put, token_file},
-    client::{Connection, ask, chat, get, session_id},
+    client::{Connection, PATIENCE, ask, chat, get, session_id},
     database::{Database, Postgres, Sqlite, import},
     program::Program,
 };
@@ -49,8 +49,13 @@ pub(super) fn serve(database: &dyn Database) -> Program {
 
 /// A server with that state, without limits, and with an admin API.
 pub(super) fn serve_state(state: &str) -> Program {
+    serve_with(state, &[])
+}
+
+/// The same with further arguments.
+pub(super) fn serve_with(state: &str, args: &[&str]) -> Program {
     let token = token_file().display().to_string();
-    Program::serve(&[
+    let own = [
         "--state",
         state,
         "--no-limits",
@@ -64,7 +69,8 @@ pub(super) fn serve_state(state: &str) -> Program {
         "2",
         "--log-filter",
         "info,tenantry::access=off",
-    ])
+    ];
+    Program::serve(&[&own, args].concat())
 }
 
 /// What was answered so far.
@@ -294,5 +300,52 @@ fn usage_is_known_to_the_last_second_before_a_kill() {
             (surely..=sent).contains(&chats),
             "{chats} chats are known; {sent} were sent, {surely} of them long before the kills"
         );
+    }
+}
+
+/// With so little time for the database, many changes are made and their answers lost. What
+/// requests see agrees with the database soon, all the same.
+#[test]
+fn a_change_whose_answer_was_lost_is_seen_where_it_was_made() {
+    let database = Sqlite::new();
+    import(&database, "tenants.jsonl");
+    let server = serve_with(&database.state(), &["--store-timeout", "10ms"]);
+    let admin = server.admin_address();
+    let is_over = AtomicBool::new(false);
+    let lost = AtomicU64::new(0);
+    let welcomed = || {
+        let open = Exchange::post("/session", r#"{"tenant_id":"acme"}"#);
+        let reply = ask(server.address, &open);
+        let reply: Value = serde_json::from_slice(&reply.body).expect("JSON");
+        reply["tenant"]["welcome"].as_str().map(str::to_owned)
+    };
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    welcomed();
+                }
+            });
+        }
+        for n in 0..200 {
+            let row = format!(r#"{{"id":"acme","name":"n","welcome":"{n}"}}"#);
+            let reply = ask(admin, &authorized(put("acme", &row)));
+            lost.fetch_add(u64::from(reply.status == 503), Ordering::SeqCst);
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let row = ask(admin, &authorized(get("/tenants/acme")));
+        let row: Value = serde_json::from_slice(&row.body).expect("JSON");
+        let kept = row["row"]["welcome"].as_str().map(str::to_owned);
+        if kept.is_some() && kept == welcomed() {
+            break;
+        }
+        assert!(
+            Instant::now() < end,
+            "{kept:?} is kept; {lost:?} answers were lost"
+        );
+        thread::sleep(Duration::from_millis(50));
     }
 }

@@ -140,7 +140,9 @@ fn the_first_write_after_connections_were_cut_is_done() {
     };
     import(&database, "tenants.jsonl");
     let proxy = Proxy::to(SocketAddr::from(([127, 0, 0, 1], database.port)));
-    let server = super::kills::serve_state(&database.url_by(proxy.address.port()));
+    // A quarter of it is the time in which an idle connection has to answer.
+    let patient = ["--store-timeout", "12s"];
+    let server = super::kills::serve_with(&database.url_by(proxy.address.port()), &patient);
     let cuts: [(&str, &dyn Fn()); 4] = [
         ("a balancer closes them", &|| {
             proxy.cut();
