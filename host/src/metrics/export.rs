@@ -133,6 +133,22 @@ impl Collector for Server {
                 held,
             )?;
         }
+        if let Some(sharing) = self.state.limiter.sharing() {
+            out.gauge(
+                "limits_shared",
+                "1 where the limits are counted in Redis, 0 where this server holds them by \
+                 itself.",
+                u64::from(sharing.is_shared),
+            )?;
+            out.counters(
+                "cache_errors",
+                "Questions to Redis, and attempts to connect to it, that failed.",
+                [
+                    ([("operation", "ask")], sharing.failed_questions),
+                    ([("operation", "connect")], sharing.failed_connections),
+                ],
+            )?;
+        }
         if let Some(stages) = self.state.tenants.stages() {
             let stages = Stage::NAMES.iter().zip(stages);
             out.gauges(

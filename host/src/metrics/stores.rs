@@ -23,8 +23,9 @@ use super::{Metrics, histogram::Histogram};
 use crate::{
     state::{
         Answer, AuditQuery, AuditRecord, Author, Change, ChangeError, Entry, Expected, Pending,
-        RateLimiter, Record, SessionRecords, SessionStore, State, StoreError, StoredSession,
-        TenantDirectory, TenantQuery, TenantStore, UsageBatch, UsageQuery, UsageRow, UsageStore,
+        RateLimiter, Record, SessionRecords, SessionStore, Sharing, State, StoreError,
+        StoredSession, TenantDirectory, TenantQuery, TenantStore, UsageBatch, UsageQuery, UsageRow,
+        UsageStore,
     },
     traces::Traces,
 };
@@ -271,6 +272,10 @@ impl SessionStore for Watched<Box<dyn SessionStore>, 2> {
 impl RateLimiter for Watched<Box<dyn RateLimiter>, 1> {
     fn admit<'a>(&'a self, tenant: &'a Entry) -> Answer<'a, Result<Admission, Unavailable>> {
         self.operations[0].answer(self.store.admit(tenant))
+    }
+
+    fn sharing(&self) -> Option<Sharing> {
+        self.store.sharing()
     }
 }
 

@@ -178,11 +178,13 @@ fn with_secret<T>(
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<T, clap::Error> {
     parse(text).map_err(|error| {
-        let shown = match (text.split_once(":/"), text.rsplit_once('@')) {
-            (Some((scheme, rest)), _) if rest.contains("password") => format!("{scheme}://***"),
-            (Some((scheme, _)), Some((_, address))) => format!("{scheme}://***@{address}"),
-            (None, Some((_, address))) => format!("***@{address}"),
-            (_, None) => text.to_owned(),
+        // Nobody knows where a password ends that is not encoded.
+        let may_have_secret = |rest: &str| rest.contains(['@', ':', '?', '#', '%']);
+        let shown = match text.split_once(":/") {
+            Some((scheme, rest)) if may_have_secret(rest) => format!("{scheme}://***"),
+            Some(_) => text.to_owned(),
+            None if text.contains('@') => "***".to_owned(),
+            None => text.to_owned(),
         };
         let message = format!("invalid value '{shown}' for '{flag}': {error}");
         Cli::command().error(clap::error::ErrorKind::ValueValidation, message)

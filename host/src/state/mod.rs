@@ -36,7 +36,7 @@ pub use self::{
         AuditEvent, AuditQuery, AuditRecord, Author, Change, ChangeError, Expected, FileTenants,
         Record, SessionRecords, StoredSession, TenantQuery, TenantStore,
     },
-    redis::{CountedBy, Redis, RedisError, RedisLimiter, RedisUrl, RedisUrlError},
+    redis::{CountedBy, Redis, RedisError, RedisLimiter, RedisUrl, RedisUrlError, UnfitRedis},
     usage::{
         Collected, MemoryUsage, Meters, Step, Traffic, Usage, UsageBatch, UsageQuery, UsageRow,
         UsageStore,
@@ -154,6 +154,22 @@ impl<T: SessionStore> SessionStore for Arc<T> {
 pub trait RateLimiter: Send + Sync {
     /// Counts one chat of a tenant, if its limit allows one more now.
     fn admit<'a>(&'a self, tenant: &'a Entry) -> Answer<'a, Result<Admission, Unavailable>>;
+
+    /// How several servers hold the limits together, where they are meant to.
+    fn sharing(&self) -> Option<Sharing> {
+        None
+    }
+}
+
+/// How several servers hold limits together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sharing {
+    /// Whether they do so now; otherwise this server holds the limits by itself.
+    pub is_shared: bool,
+    /// Questions to what they share that failed.
+    pub failed_questions: u64,
+    /// Attempts to connect to it that failed.
+    pub failed_connections: u64,
 }
 
 /// All of it.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bodies;
+mod cache;
 mod capacity;
 mod cluster;
 mod connections;

@@ -9,7 +9,10 @@
 //! was granted meanwhile.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -20,11 +23,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
     CountedBy,
-    link::{Link, Lost},
+    kind::Kind,
+    link::{Failure, Link, Lost},
     owed::Owed,
     script::{Admit, Count, Wanted},
 };
-use crate::state::{Answer, Clock, Entry, RateLimiter};
+use crate::state::{Answer, Clock, Entry, RateLimiter, Sharing};
 
 /// Chats in one question, at most. Redis answers nobody else meanwhile.
 const MAX_BATCH: usize = 512;
@@ -55,6 +59,8 @@ pub(super) struct Counter {
     admit: Admit,
     count: Count,
     owed: Owed,
+    /// Whether the log names Redis's policy.
+    has_named_policy: AtomicBool,
 }
 
 impl Counter {
@@ -66,6 +72,7 @@ impl Counter {
             admit: Admit::new(),
             count: Count::new(),
             owed: Owed::default(),
+            has_named_policy: AtomicBool::new(false),
         }
     }
 
@@ -82,7 +89,23 @@ impl Counter {
     }
 
     /// What is said first on each connection.
-    pub(super) async fn greet(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    pub(super) async fn greet(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), Failure> {
+        let kind = within(self.link.timeout(), Kind::of(connection)).await?;
+        if let Some(unfit) = kind.unfit() {
+            return Err(Failure::Unfit(unfit));
+        }
+        if let Some(policy) = kind.forgetful_policy()
+            && !self.has_named_policy.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                cache = self.link.name(),
+                "Redis has maxmemory-policy {policy}: when its memory is full it drops what was \
+                 chatted, and limits begin from zero without a trace; set it to noeviction"
+            );
+        }
         let try_out = self.admit.try_out(connection);
         within(self.link.timeout(), try_out).await?;
         for _ in 0..MAX_TELLINGS {
@@ -278,5 +301,9 @@ impl RateLimiter for RedisLimiter {
                 None => self.admit_here(tenant, limit),
             })
         }))
+    }
+
+    fn sharing(&self) -> Option<Sharing> {
+        Some(self.counter.link.sharing())
     }
 }

@@ -16,8 +16,8 @@ use redis::{
 };
 use tokio::sync::Notify;
 
-use super::RedisUrl;
-use crate::state::{Breaker, BreakerSettings, SystemClock, Turn};
+use super::{RedisUrl, kind::UnfitRedis};
+use crate::state::{Breaker, BreakerSettings, Sharing, SystemClock, Turn};
 
 /// Between two attempts to reach a Redis that is lost.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -41,6 +41,10 @@ pub(super) struct Link {
     since: RwLock<Instant>,
     /// Counts the losses.
     losses: AtomicU64,
+    /// Counts questions that failed.
+    failed_questions: AtomicU64,
+    /// Counts attempts to reach Redis that failed.
+    failed_connections: AtomicU64,
 }
 
 /// Redis can't be asked now.
@@ -52,6 +56,8 @@ pub(super) struct Lost;
 pub(super) enum Failure {
     /// It said no, and will again: the configuration is wrong.
     Refused(RedisError),
+    /// It is of a kind that cannot count limits.
+    Unfit(UnfitRedis),
     /// It may be there later.
     Away(RedisError),
     /// It did not answer in time.
@@ -62,6 +68,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(error) | Self::Away(error) => error.fmt(f),
+            Self::Unfit(kind) => write!(f, "it {kind}"),
             Self::Slow(time) => write!(f, "no answer within {}", humantime::format_duration(*time)),
         }
     }
@@ -87,8 +94,12 @@ fn is_for_good(error: &RedisError) -> bool {
         | ErrorKind::InvalidClientConfig
         | ErrorKind::RESP3NotSupported
         | ErrorKind::Server(NoPerm | Moved | CrossSlot) => true,
-        // "max number of clients reached", which has no code of its own.
-        ErrorKind::Server(ResponseError) => !error.to_string().contains("max number of clients"),
+        // What has no code of its own: "max number of clients reached", and, before Redis 7,
+        // what a script met when memory was full.
+        ErrorKind::Server(ResponseError) => {
+            let text = error.to_string();
+            !text.contains("max number of clients") && !text.contains("OOM ")
+        }
         _ => matches!(error.code(), Some("NOAUTH" | "WRONGPASS")),
     }
 }
@@ -112,6 +123,8 @@ impl Link {
             lost: Notify::new(),
             since: RwLock::new(Instant::now()),
             losses: AtomicU64::new(0),
+            failed_questions: AtomicU64::new(0),
+            failed_connections: AtomicU64::new(0),
         })
     }
 
@@ -123,6 +136,20 @@ impl Link {
     /// Whether Redis can be asked now, as far as is known.
     pub(super) fn is_up(&self) -> bool {
         self.breaker.is_closed()
+    }
+
+    /// Redis as the log names it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether limits are shared now, and how often that has failed.
+    pub(super) fn sharing(&self) -> Sharing {
+        Sharing {
+            is_shared: self.is_up(),
+            failed_questions: self.failed_questions.load(Ordering::Relaxed),
+            failed_connections: self.failed_connections.load(Ordering::Relaxed),
+        }
     }
 
     /// Asks something, unless Redis is lost. What is not answered within `time` is a loss.
@@ -148,28 +175,41 @@ impl Link {
             Ok(Err(error)) => Failure::from(error),
             Err(_) => Failure::Slow(self.timeout),
         };
+        self.failed_questions.fetch_add(1, Ordering::Relaxed);
         // What was asked before the last loss says nothing about the connection after it.
         if self.losses.load(Ordering::SeqCst) == losses && permit.failed() == Turn::Opened {
-            self.lose(&failure);
+            tracing::warn!(
+                cache = self.name,
+                "Redis is lost: {failure}; until it is back, this server holds the limits by \
+                 itself"
+            );
+            self.lose();
         }
         Err(Lost)
     }
 
-    fn lose(&self, failure: &Failure) {
+    fn lose(&self) {
         self.losses.fetch_add(1, Ordering::SeqCst);
         *self.connection.write() = None;
         *self.since.write() = Instant::now();
-        tracing::warn!(
-            cache = self.name,
-            "Redis is lost: {failure}; until it is back, this server holds the limits by itself"
-        );
         self.lost.notify_one();
     }
 
     /// Connects, and has `greet` say what is to be said first.
     pub(super) async fn connect(
         &self,
-        greet: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<()>,
+        greet: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let connected = self.try_to_connect(greet).await;
+        if connected.is_err() {
+            self.failed_connections.fetch_add(1, Ordering::Relaxed);
+        }
+        connected
+    }
+
+    async fn try_to_connect(
+        &self,
+        greet: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let slow = |_| Failure::Slow(self.timeout);
         let connecting = self
@@ -182,20 +222,35 @@ impl Link {
         Ok(())
     }
 
-    /// Says at the start that Redis is lost.
+    /// Says at the start that Redis is there.
+    pub(super) fn is_reached_at_start(&self) {
+        tracing::info!(
+            cache = self.name,
+            "Redis is reached; all servers that use it hold the limits together"
+        );
+    }
+
+    /// Says at the start that Redis is out of reach.
     pub(super) fn is_lost_at_start(&self, failure: &Failure) {
         if self.breaker.open() == Turn::Opened {
-            self.lose(failure);
+            tracing::warn!(
+                cache = self.name,
+                "Redis is out of reach: {failure}; it is tried again every {}, and until it is \
+                 reached, this server holds the limits by itself",
+                humantime::format_duration(PAUSE)
+            );
+            self.lose();
         }
     }
 
     /// Reaches Redis again, each time that it is lost.
     pub(super) async fn keep(
         &self,
-        greet: impl AsyncFn(&mut MultiplexedConnection) -> RedisResult<()>,
+        greet: impl AsyncFn(&mut MultiplexedConnection) -> Result<(), Failure>,
     ) {
         loop {
             self.lost.notified().await;
+            let mut refusal = String::new();
             while !self.is_up() {
                 tokio::time::sleep(PAUSE).await;
                 let Some(permit) = self.breaker.enter() else {
@@ -215,8 +270,19 @@ impl Link {
                         }
                     }
                     Err(failure) => {
-                        tracing::debug!(cache = self.name, "Redis is still lost: {failure}");
                         let _ = permit.failed();
+                        let said = failure.to_string();
+                        if !matches!(failure, Failure::Refused(_) | Failure::Unfit(_)) {
+                            tracing::debug!(cache = self.name, "Redis is still lost: {said}");
+                        } else if said != refusal {
+                            // Once, and not at each attempt.
+                            tracing::error!(
+                                cache = self.name,
+                                "what answers in place of Redis can't be used: {said}; this \
+                                 server holds the limits by itself"
+                            );
+                            refusal = said;
+                        }
                     }
                 }
             }

@@ -1,5 +1,6 @@
 //! Redis: what several servers have in common and may lose.
 
+mod kind;
 mod limiter;
 mod link;
 mod owed;
@@ -12,6 +13,7 @@ use tenantry_core::memory::Settings;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
+    kind::UnfitRedis,
     limiter::RedisLimiter,
     url::{RedisUrl, RedisUrlError},
 };
@@ -33,6 +35,14 @@ pub enum RedisError {
         /// What it said.
         #[source]
         source: redis::RedisError,
+    },
+    /// It answers, and is of a kind that cannot count limits.
+    #[error("{address} {kind}")]
+    Unfit {
+        /// Where it is.
+        address: String,
+        /// What it is.
+        kind: UnfitRedis,
     },
     /// The system gives no thread, or the like.
     #[error("the connection to Redis cannot be made")]
@@ -70,9 +80,14 @@ impl Redis {
         clock: Arc<dyn Clock>,
         counted_by: CountedBy,
     ) -> Result<Self, RedisError> {
+        let address = || url.to_string();
         let refused = |source| RedisError::Refused {
-            address: url.to_string(),
+            address: address(),
             source,
+        };
+        let unfit = |kind| RedisError::Unfit {
+            address: address(),
+            kind,
         };
         let link = Link::new(url, timeout).map_err(refused)?;
         let counter = Arc::new(Counter::new(link, clock, counted_by));
@@ -88,9 +103,9 @@ impl Redis {
                     let link = counter.link();
                     let greet = async |connection: &mut _| counter.greet(connection).await;
                     match link.connect(&greet).await {
-                        Ok(()) => {}
-                        Err(Failure::Refused(error)) => {
-                            let _ = started.send(Err(error));
+                        Ok(()) => link.is_reached_at_start(),
+                        Err(failure @ (Failure::Refused(_) | Failure::Unfit(_))) => {
+                            let _ = started.send(Err(failure));
                             return;
                         }
                         Err(failure) => link.is_lost_at_start(&failure),
@@ -108,7 +123,9 @@ impl Redis {
             .spawn(work)?;
         match start.blocking_recv() {
             Ok(Ok(())) => Ok(Self { counter, jobs }),
-            Ok(Err(error)) => Err(refused(error)),
+            Ok(Err(Failure::Refused(error))) => Err(refused(error)),
+            Ok(Err(Failure::Unfit(kind))) => Err(unfit(kind)),
+            Ok(Err(failure)) => Err(io::Error::other(failure.to_string()).into()),
             Err(_) => Err(io::Error::other("its thread has ended").into()),
         }
     }

@@ -15,7 +15,10 @@ pub struct RedisUrl {
 #[non_exhaustive]
 pub enum RedisUrlError {
     /// It is something else.
-    #[error("it must be an address such as redis://127.0.0.1:6379/0")]
+    #[error(
+        "it must be an address such as redis://127.0.0.1:6379/0; in a user or password write \
+         each of : / ? # [ ] @ % as % and its two hexadecimal digits, such as %40 for @"
+    )]
     Form,
     /// It asks for encryption.
     #[error(
@@ -36,6 +39,11 @@ impl FromStr for RedisUrl {
             "redis" => {}
             "rediss" => return Err(RedisUrlError::Tls),
             _ => return Err(RedisUrlError::Form),
+        }
+        // Neither means anything here: they are the rest of a password that is not encoded,
+        // and what stands before them is not an address.
+        if text.contains(['?', '#']) {
+            return Err(RedisUrlError::Form);
         }
         let info = text
             .into_connection_info()
@@ -103,6 +111,10 @@ mod tests {
             "redis://h/-1",
             "redis://0.0.0.0",
             "redis+unix:///tmp/redis.sock",
+            "redis://me:12?3@h",
+            "redis://me:12#3@h",
+            "redis://me:12/3@h",
+            "redis://:h/sh@h",
         ] {
             assert_eq!(parse(text), Err(RedisUrlError::Form), "{text}");
         }

@@ -12,7 +12,10 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -20,12 +23,15 @@ use std::{
 use tenantry::{
     admin::{self, Admin, Tokens},
     metrics, server,
+    state::{CountedBy, Redis},
 };
 use tenantry_conformance::Exchange;
 use tenantry_misbehaving_component::MISBEHAVING;
 
 use crate::support::{
     client::{ask, chat, get, open_session},
+    ports::free_port,
+    redis,
     server::{Served, Setup, Way},
 };
 
@@ -157,10 +163,21 @@ fn busy() -> Watched {
     let mut setup = Setup::limited(Way::Tenant);
     setup.guest = &MISBEHAVING;
     setup.task.sandbox.max_per_thread = 2;
-    let state = setup.state().watched();
+    let mut state = setup.state();
+    state.limiter = Box::new(no_redis(&setup).limiter(setup.task.rules));
+    let state = state.watched();
     let watched = Watched::new(setup.start_with(state));
     traffic(&watched);
     watched
+}
+
+/// A Redis that is out of reach: limits are those of the server, and its metrics are there.
+fn no_redis(setup: &Setup) -> Redis {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let clock = Arc::clone(&setup.clock);
+    let timeout = Duration::from_millis(200);
+    let redis = Redis::start(&redis::url(address), timeout, clock, CountedBy::Redis);
+    redis.expect("what is out of reach may be there later")
 }
 
 /// Some requests of each kind. Returns when they are in the numbers of the tenants.

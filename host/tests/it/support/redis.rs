@@ -95,6 +95,14 @@ impl RedisServer {
 
     /// Starts it again on the same port. It has forgotten everything.
     pub(crate) fn start_again(&mut self) {
+        let args = self.args.clone();
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        self.start_again_with(&args);
+    }
+
+    /// The same with other arguments.
+    pub(crate) fn start_again_with(&mut self, args: &[&str]) {
+        self.args = args.iter().map(|arg| (*arg).to_owned()).collect();
         let port = self.address.port();
         self.child = spawn(port, &self.folder, &self.args).expect("redis-server starts");
         assert!(wait_for(&mut self.child, self.address), "it does not start");
@@ -114,7 +122,14 @@ pub(crate) fn url(address: SocketAddr) -> RedisUrl {
 }
 
 fn spawn(port: u16, folder: &Path, args: &[String]) -> std::io::Result<Child> {
-    Command::new("redis-server")
+    let mut command = Command::new("redis-server");
+    if args.iter().any(|arg| arg == "--sentinel") {
+        // It keeps what it learns there, and does not start without.
+        let file = folder.join("sentinel.conf");
+        std::fs::write(&file, "")?;
+        command.arg(file);
+    }
+    command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
         .args(args)
