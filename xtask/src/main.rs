@@ -23,6 +23,7 @@ mod process;
 mod release;
 mod served;
 mod setup;
+mod soak;
 mod steps;
 mod tidy;
 mod walk;
@@ -78,6 +79,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Runs three servers and their stores under faults that are drawn at random, and checks
+    /// that nothing that was acknowledged is lost
+    Soak {
+        /// Options such as --minutes 20 and --seed 7: see `cargo xtask soak -- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Runs the step `counts`: instructions of calls, beside host/instructions.json
     Counts {
         /// Accepts what is counted: writes that file
@@ -108,6 +116,7 @@ fn main() -> ExitCode {
             figures,
         } => web::run(screenshots, figures),
         Command::Bench { args } => bench::run_all(&args),
+        Command::Soak { args } => soak::run_all(&args),
         Command::Counts { update: false } => steps::run(&["counts".to_owned()]),
         Command::Counts { update: true } => setup::wasm_target().and_then(|()| counts::update()),
         Command::Dist => dist::build(),

@@ -12,6 +12,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use tenantry_stores::children;
+
 use crate::place::{SERVER, on_processor};
 
 /// How long a server may take to start.
@@ -167,15 +169,6 @@ impl Drop for Server {
         }
         let _ = self.child.wait();
     }
-}
-
-fn children(pid: u32) -> Result<Vec<u32>> {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
-    Ok(text
-        .split_whitespace()
-        .filter_map(|child| child.parse().ok())
-        .collect())
 }
 
 /// Writes a tenants file with so many tenants, `t0`, `t1`, ..., without limits; the last one,

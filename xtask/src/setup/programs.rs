@@ -83,6 +83,21 @@ pub(crate) fn postgres() -> Result<()> {
     install_unless(is_there, &["postgresql"], apt_get)
 }
 
+/// Makes sure that there is what a soak is made of. Without libfaketime it goes without steps
+/// of clocks, and says so.
+///
+/// # Errors
+/// A store or the balancer is missing, and can't be installed.
+pub(crate) fn soak_tools() -> Result<()> {
+    install(&["redis-server"], apt_get)?;
+    haproxy()?;
+    postgres()?;
+    if let Err(error) = install(&["faketime"], apt_get) {
+        println!("note: {error:#}; clocks are not stepped");
+    }
+    Ok(())
+}
+
 /// Makes sure that there is what counts instructions.
 ///
 /// # Errors

@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
+use tenantry_stores::{Postgres, Redis, Stop};
+
 use super::{Bench, Contestant, Found, Kind, rounds};
 use crate::{
     connection::Connection,
-    postgres::Postgres,
     process::{Server, Workers, write_limited_tenants},
-    redis::Redis,
     results::{Comparison, Figure, Measure, Variant},
     stats, work,
     wrk::{Expect, Share, write_script},
@@ -237,7 +237,7 @@ fn after_postgres(bench: &Bench) -> Result<Figure> {
     let mut times = Vec::new();
     for _ in 0..bench.rounds {
         ensure!(is_soon(is_open), "sessions can't be opened");
-        postgres.crash()?;
+        postgres.stop(Stop::Crash)?;
         ask_while_away(|| ask(&server.address, &open));
         postgres.run()?;
         times.push(time(is_open)?);

@@ -2,7 +2,8 @@
 
 use std::{
     io::{BufRead, BufReader, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
+    os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -10,11 +11,13 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::free_port;
+
 /// For it to start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running redis-server that keeps nothing.
-pub(crate) struct Redis {
+pub struct Redis {
     child: Child,
     port: u16,
 }
@@ -24,19 +27,37 @@ impl Redis {
     ///
     /// # Errors
     /// It is not installed, or does not start.
-    pub(crate) fn start() -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    pub fn start() -> Result<Self> {
+        let port = free_port()?;
         let child = spawn(port)?;
         let redis = Self { child, port };
         redis.wait()?;
         Ok(redis)
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// How a server is told of it.
+    #[must_use]
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
-    pub(crate) fn kill(&mut self) -> Result<()> {
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it.
+    ///
+    /// # Errors
+    /// It has ended by itself.
+    pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
@@ -46,7 +67,7 @@ impl Redis {
     ///
     /// # Errors
     /// It does not start.
-    pub(crate) fn start_again(&mut self) -> Result<()> {
+    pub fn start_again(&mut self) -> Result<()> {
         self.child = spawn(self.port)?;
         self.wait()
     }
@@ -55,7 +76,7 @@ impl Redis {
     ///
     /// # Errors
     /// It does not answer.
-    pub(crate) fn keys(&self) -> Result<u64> {
+    pub fn keys(&self) -> Result<u64> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.write_all(b"DBSIZE\r\n")?;
         let mut line = String::new();
@@ -84,6 +105,8 @@ fn spawn(port: u16) -> Result<Child> {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
+        // Not ended by a ctrl-c that is meant for who has started it.
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
