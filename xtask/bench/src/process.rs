@@ -145,16 +145,20 @@ impl Server {
         }
     }
 
-    /// Bytes of memory that the process has resident. What is there once and mapped several
-    /// times, as the pages that sandboxes share are, counts once: the proportional set size.
+    /// Bytes of memory that the process takes. What is there once and mapped several times, as
+    /// the pages that sandboxes share are, counts once (the proportional set size), and so do
+    /// its page tables.
     ///
     /// # Errors
     /// The system does not say.
     pub(crate) fn resident_bytes(&self) -> Result<f64> {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-        Ok(kib.context("/proc/PID/smaps_rollup has no Pss")? * 1024.0)
+        let kib = |file: &str, name: &str| {
+            let text = fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))?;
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+            kib.with_context(|| format!("/proc/PID/{file} has no {name}"))
+        };
+        Ok((kib("smaps_rollup", "Pss:")? + kib("status", "VmPTE:")?) * 1024.0)
     }
 }
 

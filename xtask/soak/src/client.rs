@@ -21,7 +21,6 @@ pub(crate) struct Answer {
     pub(crate) text: String,
     /// Which server gave it, where the balancer says so.
     pub(crate) by: Option<usize>,
-    pub(crate) date: Option<String>,
 }
 
 impl Answer {
@@ -63,7 +62,6 @@ impl Client {
         Ok(Answer {
             status: answer.status().as_u16(),
             by: by.and_then(|name| name.rsplit('-').next()?.parse().ok()),
-            date: header("date"),
             text: answer
                 .body_mut()
                 .with_config()

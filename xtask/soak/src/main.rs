@@ -91,7 +91,7 @@ fn main() -> Result<()> {
     bail!(
         "{} checks failed; the logs are in {}, and the same faults come with: cargo xtask soak \
          --minutes {} --seed {seed}",
-        wrong.len(),
+        wrong.values().sum::<u64>(),
         cli.scratch.display(),
         cli.minutes
     )

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use parking_lot::Mutex;
 use tenantry_stores::{Signal, free_port, signal};
 
@@ -180,9 +180,18 @@ impl Node {
         bail!("server {} did not end within {TO_END:?}", self.index)
     }
 
-    /// Steps its clock.
+    /// Steps its clock, by so many seconds from the true time.
+    ///
+    /// # Errors
+    /// It does not look at the clock that is stepped.
     pub(crate) fn step(&self, seconds: i64) -> Result<()> {
         let clock = self.clock.as_ref().context("its clock can't be stepped")?;
+        if let Some(child) = &self.process.lock().child {
+            let maps = fs::read_to_string(format!("/proc/{}/maps", child.id()))?;
+            let library = clock.library.to_string_lossy();
+            // A static program takes no library.
+            ensure!(maps.contains(&*library), "the server is without {library}");
+        }
         // In one step: a half-written number is another time.
         let new = clock.file.with_extension("new");
         fs::write(&new, format!("{seconds:+}"))?;

@@ -162,7 +162,7 @@ impl Iterator for Plan {
         }
         Some(Step {
             faults,
-            lasts: Duration::from_millis(self.random.random_range(1_000..8_000)),
+            lasts: Duration::from_millis(self.random.random_range(2_000..8_000)),
             pause: Duration::from_millis(self.random.random_range(0..8_000)),
         })
     }

@@ -109,7 +109,7 @@ pub(crate) struct Record {
     refused: Mutex<u64>,
     asked_while_ready: Mutex<u64>,
     windows: Mutex<(u64, u64)>,
-    wrong: Mutex<Vec<String>>,
+    wrong: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Default for Record {
@@ -140,13 +140,18 @@ impl Record {
         self.start.elapsed()
     }
 
-    /// A check has failed.
+    /// A check has failed; says so the first times.
     pub(crate) fn is_wrong(&self, what: String) {
-        println!("{:7.1} s  WRONG: {what}", self.now().as_secs_f64());
-        self.wrong.lock().push(what);
+        let mut wrong = self.wrong.lock();
+        let times = wrong.entry(what.clone()).or_insert(0);
+        *times += 1;
+        if *times <= 3 {
+            println!("{:7.1} s  WRONG: {what}", self.now().as_secs_f64());
+        }
     }
 
-    pub(crate) fn wrong(&self) -> Vec<String> {
+    /// What was wrong, and how often.
+    pub(crate) fn wrong(&self) -> BTreeMap<String, u64> {
         self.wrong.lock().clone()
     }
 

@@ -52,7 +52,7 @@ pub(crate) fn text(record: &Record, seed: u64, minutes: u64) -> String {
             "Sessions opened to see whether a ready server works",
             record.asked_while_ready().to_string(),
         ),
-        ("Failed checks", wrong.len().to_string()),
+        ("Failed checks", wrong.values().sum::<u64>().to_string()),
     ];
     text += "| | |\n|---|---|\n";
     for (name, value) in rows {
@@ -68,8 +68,8 @@ pub(crate) fn text(record: &Record, seed: u64, minutes: u64) -> String {
             worst.as_secs_f64()
         );
     }
-    for wrong in wrong {
-        let _ = write!(text, "\nWRONG: {wrong}");
+    for (wrong, times) in wrong {
+        let _ = write!(text, "\nWRONG ({times} x): {wrong}");
     }
     text + "\n"
 }
@@ -100,6 +100,6 @@ mod tests {
         record.is_wrong("a session is lost".to_owned());
         let bad = text(&record, 42, 20);
         assert!(bad.contains("| Failed checks | 1 |"), "{bad}");
-        assert!(bad.contains("WRONG: a session is lost"), "{bad}");
+        assert!(bad.contains("WRONG (1 x): a session is lost"), "{bad}");
     }
 }

@@ -15,7 +15,7 @@ use tenantry_stores::{Postgres, Redis};
 
 use crate::{
     balancer::{Balancer, Behind, Links},
-    client::{Client, TOKEN, at},
+    client::{TOKEN, at},
     disk::Disk,
     guard::Guard,
     load::Over,
@@ -210,22 +210,6 @@ impl Stand {
         self.guard.started(*pid);
         Ok(())
     }
-
-    /// The time of day at a server, in seconds.
-    pub(crate) fn time_of_day(&self, server: usize) -> Option<i64> {
-        let answer = Client::new().get(&at(self.nodes[server].service)).ok()?;
-        time_of_day(&answer.date?)
-    }
-}
-
-/// The time of day in an HTTP date.
-fn time_of_day(date: &str) -> Option<i64> {
-    let time = date.split(' ').find(|word| word.contains(':'))?;
-    let mut seconds = 0;
-    for part in time.split(':') {
-        seconds = 60 * seconds + part.parse::<i64>().ok()?;
-    }
-    Some(seconds)
 }
 
 fn rows() -> String {
@@ -246,13 +230,6 @@ fn faketime() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_time_of_day_is_read_from_a_date() {
-        let time = time_of_day("Sat, 28 Nov 2026 03:50:01 GMT");
-        assert_eq!(time, Some(3 * 3600 + 50 * 60 + 1));
-        assert_eq!(time_of_day("never"), None);
-    }
 
     #[test]
     fn the_tenants_are_rows_of_json() {

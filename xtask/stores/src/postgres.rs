@@ -54,8 +54,13 @@ impl Postgres {
     /// # Errors
     /// It is not installed, or does not start.
     pub fn start_in(folder: PathBuf, initdb: &[&str], settings: &[&str]) -> Result<Self> {
+        // Beside the folder: that may have a disk of its own, which may be full.
+        let log = folder.with_extension("log");
+        fs::File::create(&log).with_context(|| log.display().to_string())?;
         if let Some((user, group)) = unprivileged()? {
-            std::os::unix::fs::chown(&folder, Some(user), Some(group))?;
+            for path in [&folder, &log] {
+                std::os::unix::fs::chown(path, Some(user), Some(group))?;
+            }
         }
         let data = folder.join("data");
         let args = [
@@ -104,7 +109,7 @@ impl Postgres {
         let mut start = program("pg_ctl")?;
         start
             .args(["start", "-w", "-l"])
-            .arg(self.folder.join("log"));
+            .arg(self.folder.with_extension("log"));
         start.arg("-D").arg(self.data()).arg("-o").arg(options);
         run(&mut start)
     }

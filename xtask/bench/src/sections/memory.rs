@@ -16,7 +16,7 @@ pub(super) const KIND: Kind = Kind {
     name: "memory",
     title: "Memory",
     about: "Resident memory of the server's process, with one worker thread; pages that sandboxes \
-            share count once (Linux's proportional set size). Sessions are opened over HTTP until \
+            share count once (Linux's proportional set size), and page tables count. Sessions are opened over HTTP until \
             there are so many. A live sandbox is what 500 tenants with one chat each take beyond \
             what they take natively, with room for 512 sandboxes.",
     run,
