@@ -129,6 +129,12 @@ fn pack(out: &Path, name: &str, file: &str, time: &str) -> Result<()> {
     run(&mut tar)
 }
 
+/// The commit, as the program names it.
+fn commit() -> Result<String> {
+    let commit = read(program("git").args(["rev-parse", "--short=12", "HEAD"]))?;
+    Ok(commit.trim().to_owned())
+}
+
 /// When the commit was made, in seconds of Unix time.
 fn commit_time() -> Result<String> {
     let time = read(program("git").args(["log", "-1", "--format=%ct"]))?;
@@ -189,6 +195,7 @@ fn image(version: &str, out: &Path) -> Result<String> {
     ensure!(asked.status.success(), "Docker does not run here");
     run(program("docker")
         .args(["build", "--file", "deploy/Dockerfile", "--tag", &tag])
+        .args(["--build-arg", &format!("TENANTRY_COMMIT={}", commit()?)])
         .arg("."))?;
     run(program("docker")
         .args(["save", "--output"])

@@ -97,6 +97,7 @@ impl Collector for Server {
             ("version", env!("CARGO_PKG_VERSION")),
             ("os", std::env::consts::OS),
             ("arch", std::env::consts::ARCH),
+            ("commit", tenantry_commit::COMMIT),
         ];
         out.gauges(
             "build_info",

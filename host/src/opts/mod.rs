@@ -23,7 +23,7 @@ use crate::cli::{
 
 /// A multi-tenant chat service: one sandbox for each tenant.
 #[derive(Debug, Parser)]
-#[command(name = "tenantry", version, arg_required_else_help = true)]
+#[command(name = "tenantry", version = tenantry_commit::VERSION, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
