@@ -190,6 +190,11 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         traces: traces.clone(),
         ..state
     };
+    let state = if task.lists_tenants {
+        state
+    } else {
+        state.unlisted()
+    };
     let state = Arc::new(state.watched());
     let tenants = directory.len();
 

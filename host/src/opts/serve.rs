@@ -100,6 +100,11 @@ pub(super) struct ServeOpts {
     no_limits: bool,
 
     /// How long a session lives without being used, from 10ms; 0 is for ever
+    /// Lists no tenant at GET /, which anybody may ask for. In the environment it is true or
+    /// false [default: false]
+    #[arg(long, env = "TENANTRY_NO_TENANT_LIST", value_parser = boolean)]
+    no_tenant_list: bool,
+
     #[arg(long, value_name = "DURATION", env = "TENANTRY_SESSION_TTL", default_value = "24h", value_parser = session_ttl)]
     session_ttl: Duration,
 
@@ -285,6 +290,7 @@ impl ServeOpts {
             log: self.log,
             log_filter: self.log_filter,
         }
+            lists_tenants: !self.no_tenant_list,
     }
 }
 

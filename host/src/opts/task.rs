@@ -101,6 +101,8 @@ pub struct ServeTask {
     /// The admin API, if there is to be one.
     pub admin: Option<AdminTask>,
     /// Tenants that have metrics of their own.
+    /// Whether GET / lists the tenants.
+    pub lists_tenants: bool,
     pub metrics_tenants: usize,
     /// Where traces go, if they are wanted.
     pub traces: Option<TraceSettings>,

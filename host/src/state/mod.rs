@@ -13,6 +13,7 @@ mod memory;
 mod records;
 mod redis;
 pub mod sql;
+mod unlisted;
 mod usage;
 
 use std::{path::PathBuf, pin::Pin, sync::Arc};

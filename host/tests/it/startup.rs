@@ -16,9 +16,10 @@ use tenantry::{
 use tenantry_core::session::Lifetime;
 
 use crate::support::{
+    admin::{authorized, token_file},
     client::{ask, chat, get, open_session},
-    program::{Program, run, tenantry},
-    server::default_task,
+    program::{Program, run, tenantry, workspace},
+    server::{Setup, Way, default_task},
 };
 
 /// Every flag of `serve` that has a value: a good one, a bad one, and what the message
@@ -245,6 +246,8 @@ fn the_help_names_each_flag_with_its_variable_and_its_default() {
         "--demo",
         "--admin",
         "--admin-token-file",
+        "--admin-host",
+        "--no-tenant-list",
     ];
     for flag in flags.iter().chain(&others) {
         let (_, about) = help
@@ -265,6 +268,7 @@ fn the_help_names_each_flag_with_its_variable_and_its_default() {
             "--otlp",
             "--cache",
             "--admin-token-file",
+            "--admin-host",
         ]
         .contains(flag);
         assert_eq!(about.contains("[default: "), !is_off, "{flag}: {about}");
@@ -290,7 +294,17 @@ fn each_flag_sets_what_it_says() {
     let given: Vec<_> = FLAGS
         .iter()
         .map(|(flag, good, ..)| format!("{flag}={good}"))
-        .chain(["--tenants=t.jsonl", "--no-limits", "--demo=page"].map(str::to_owned))
+        .chain(
+            [
+                "--tenants=t.jsonl",
+                "--no-limits",
+                "--no-tenant-list",
+                "--demo=page",
+                "--admin-token-file=token",
+                "--admin-host=a,B.example.",
+            ]
+            .map(str::to_owned),
+        )
         .collect();
     let task = parse(&given.iter().map(String::as_str).collect::<Vec<_>>(), None);
     let seconds = Duration::from_secs;
@@ -305,6 +319,10 @@ fn each_flag_sets_what_it_says() {
     assert_eq!(task.sandbox.max_stack, 1 << 20);
     assert_eq!(task.sandbox.max_reply, 9 << 20);
     assert!(!task.rules.limits);
+    assert!(!task.lists_tenants);
+    let admin = task.admin.expect("an admin API");
+    let names = ["a", "b.example"].map(|name| name.parse().expect("a name"));
+    assert_eq!(admin.names, names);
     assert_eq!(task.rules.lifetime, Lifetime::new(seconds(3600)));
     assert_eq!(task.rules.max_sessions, 7);
     let cache = task.cache.expect("a cache").to_string();
@@ -338,6 +356,8 @@ fn the_defaults_are_as_documented() {
     assert_eq!(task.engine, EngineKind::Wasm);
     assert_eq!(task.sandbox.isolation, Isolation::Tenant);
     assert!(task.rules.limits);
+    assert!(task.lists_tenants);
+    assert!(task.admin.is_none());
     assert_eq!(
         task.rules.lifetime,
         Lifetime::new(Duration::from_secs(24 * 60 * 60))
@@ -401,6 +421,54 @@ fn a_switch_in_the_environment_is_true_or_false() {
         let output = serve_nothing(&[("TENANTRY_NO_LIMITS", value)], &[]);
         assert_refused(&output, "--no-limits", value, "true or false");
     }
+}
+
+#[test]
+fn tenants_that_are_not_listed_are_served() {
+    for way in Way::ALL {
+        let setup = Setup::new(way);
+        let state = setup.state().unlisted();
+        let server = setup.start_with(state);
+        let list = ask(server.address, &get("/"));
+        assert_eq!(list.status, 200);
+        assert_eq!(list.text(), r#"{"ok":true,"tenants":[]}"#, "{way:?}");
+        let mut head = get("/");
+        head.method = "HEAD".to_owned();
+        let head = ask(server.address, &head);
+        assert_eq!(head.header("content-length"), Some("24"), "{way:?}");
+        let session = open_session(server.address, "acme");
+        let reply = ask(server.address, &chat("acme", &session, "hi"));
+        assert_eq!(reply.status, 200);
+    }
+    // By the flag and by the variable; and whoever runs the service sees them still.
+    let token = token_file().to_str().expect("UTF-8");
+    let args = [
+        "serve",
+        "--listen=127.0.0.1:0",
+        "--engine=native",
+        "--admin=127.0.0.1:0",
+        "--admin-token-file",
+        token,
+    ];
+    let mut by_flag = tenantry(&args);
+    by_flag.arg("--no-tenant-list");
+    let mut by_variable = tenantry(&args);
+    by_variable.env("TENANTRY_NO_TENANT_LIST", "true");
+    for command in [by_flag, by_variable] {
+        let server = Program::start(command);
+        let list = ask(server.address, &get("/")).text();
+        assert_eq!(list, r#"{"ok":true,"tenants":[]}"#);
+        let tenants = authorized(get("/tenants"));
+        assert!(
+            ask(server.admin_address(), &tenants)
+                .text()
+                .contains("acme")
+        );
+    }
+    let mut command = tenantry(&args);
+    command.env("TENANTRY_NO_TENANT_LIST", "false");
+    let server = Program::start(command);
+    assert!(ask(server.address, &get("/")).text().contains("acme"));
 }
 
 fn file(name: &str, text: &str) -> PathBuf {
@@ -526,8 +594,37 @@ fn check_counts_tenants_and_warns() {
 fn version_help_and_no_arguments() {
     let version = run(&["--version"]);
     assert!(version.status.success());
-    let wanted = format!("tenantry {}\n", env!("CARGO_PKG_VERSION"));
-    assert_eq!(String::from_utf8_lossy(&version.stdout), wanted);
+    let version = String::from_utf8_lossy(&version.stdout);
+    let wanted = format!("tenantry {} (", env!("CARGO_PKG_VERSION"));
+    let commit = version.strip_prefix(&wanted);
+    let commit = commit.and_then(|rest| rest.strip_suffix(")\n"));
+    let commit = commit.unwrap_or_else(|| panic!("{version}"));
+    // What this was built of: of a checkout that is its commit.
+    let mut git = std::process::Command::new("git");
+    let git = git.args(["rev-parse", "--short=12", "HEAD"]);
+    let git = git.current_dir(workspace()).output();
+    let git = git.ok().filter(|output| output.status.success());
+    match std::env::var("TENANTRY_COMMIT") {
+        Ok(given) => assert_eq!(commit, given),
+        Err(_) if workspace().join(".git").exists() => {
+            let git = git.expect("git").stdout;
+            assert_eq!(commit, String::from_utf8_lossy(&git).trim());
+        }
+        Err(_) => assert_eq!(commit, "unknown"),
+    }
+    // The metrics say the same.
+    let token = token_file().to_str().expect("UTF-8");
+    let server = Program::serve(&[
+        "--engine=native",
+        "--admin=127.0.0.1:0",
+        "--admin-token-file",
+        token,
+    ]);
+    let metrics = ask(server.admin_address(), &get("/metrics")).text();
+    let label = format!("commit=\"{commit}\"");
+    let mut lines = metrics.lines();
+    let info = lines.find(|line| line.starts_with("tenantry_build_info{"));
+    assert!(info.is_some_and(|line| line.contains(&label)), "{info:?}");
     let nothing = run(&[]);
     assert_eq!(nothing.status.code(), Some(2));
     assert!(stderr(&nothing).contains("Usage: tenantry <COMMAND>"));
