@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    io::Write,
+    io::{IsTerminal as _, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,6 +14,7 @@ use crate::{
         sql::{self, ExportError, Exported, ImportError, Place, StoreSettings},
     },
     tenants_file::{self, ReadError},
+    terminal::{Escaping, Kind, escaped_lines},
 };
 
 /// Why it was not done.
@@ -67,7 +68,8 @@ pub fn check(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
         lines += &format!("{}\n", warning.in_file(&file));
     }
     lines += &format!("{file}: {parsed}\n");
-    out.write_all(lines.as_bytes()).map_err(Error::Output)
+    out.write_all(escaped_lines(&lines).as_bytes())
+        .map_err(Error::Output)
 }
 
 /// Puts the tenants of a file into a database, and says on `out` how many they are.
@@ -102,7 +104,8 @@ pub fn import(task: &ImportTask, out: &mut dyn Write) -> Result<(), Error> {
         }
         Err(error) => return Err(Error::Import(error)),
     }
-    out.write_all(lines.as_bytes()).map_err(Error::Output)
+    out.write_all(escaped_lines(&lines).as_bytes())
+        .map_err(Error::Output)
 }
 
 /// Writes the tenants of a database as a tenants file.
@@ -112,6 +115,11 @@ pub fn import(task: &ImportTask, out: &mut dyn Write) -> Result<(), Error> {
 pub fn export(task: &ExportTask) -> Result<(), Error> {
     let settings = store(task.place.clone());
     let exported = match &task.file {
+        // JSON says the same with its escapes.
+        None if io::stdout().is_terminal() => {
+            let mut out = Escaping::new(io::stdout().lock(), Kind::Json);
+            sql::export(&settings, task.archived, &mut out)?
+        }
         None => sql::export(&settings, task.archived, &mut io::stdout().lock())?,
         Some(path) => {
             let unwritable = |source| Error::Unwritable {

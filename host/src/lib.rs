@@ -17,6 +17,7 @@ pub mod server;
 mod signals;
 pub mod state;
 pub mod tenants_file;
+pub mod terminal;
 pub mod traces;
 
 use tenantry_component::Precompiled;

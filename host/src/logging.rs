@@ -1,12 +1,23 @@
 //! Where the log goes: to standard error, through a thread that writes, so that no
 //! request waits for a slow terminal or pipe.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
+use tracing::{Subscriber, field::Field};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt};
+use tracing_subscriber::{
+    Layer,
+    field::MakeExt as _,
+    filter::Targets,
+    fmt::{self, format},
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+};
 
-use crate::opts::LogForm;
+use crate::{
+    opts::LogForm,
+    terminal::{Escaping, Kind, escaped},
+};
 
 /// Lines that wait to be written, at most. Where nobody reads them as fast as they come,
 /// further ones are dropped: the server's memory and its answers are worth more.
@@ -34,20 +45,95 @@ pub(crate) fn start(form: LogForm, filter: Targets) -> Log {
         .thread_name("tenantry-log")
         .finish(io::stderr());
     let dropped = writer.error_counter();
-    let layer = fmt::layer().with_writer(writer);
-    let layer = match form {
-        LogForm::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
-        LogForm::Json => layer
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .boxed(),
-    };
+    let layer = layer(form, writer, io::stderr().is_terminal());
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
     // Only tests start a second log; they keep their first.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Log {
         _writer: guard,
         dropped,
+    }
+}
+
+/// Writes lines of this form. Nothing that is logged steers a terminal.
+fn layer<S, W>(form: LogForm, writer: W, has_colours: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: Write + Clone + Send + Sync + 'static,
+{
+    match form {
+        LogForm::Text => fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_ansi(has_colours)
+            .fmt_fields(format::debug_fn(write_field).delimited(" "))
+            .boxed(),
+        LogForm::Json => fmt::layer()
+            .with_writer(move || Escaping::new(writer.clone(), Kind::Json))
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .boxed(),
+    }
+}
+
+/// Writes a field of a line, so that nothing in it ends the line or steers a terminal.
+fn write_field(
+    out: &mut format::Writer<'_>,
+    field: &Field,
+    value: &dyn std::fmt::Debug,
+) -> std::fmt::Result {
+    let value = format!("{value:?}");
+    match field.name() {
+        "message" => write!(out, "{}", escaped(&value)),
+        name => write!(out, "{name}={}", escaped(&value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_line_steers_a_terminal() {
+        const EVIL: &str = "a\u{1b}[1m\u{9b}2J\u{202e}\u{2028}\u{61c}\nforged\r\u{7f}";
+        for form in [LogForm::Text, LogForm::Json] {
+            let kept = Kept::default();
+            let layer = layer(form, kept.clone(), false);
+            let subscriber = tracing_subscriber::registry().with(layer);
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info!(plain = EVIL, shown = %EVIL, "a word, {EVIL}");
+            });
+            let text = String::from_utf8(kept.0.lock().clone()).expect("text");
+            let line = text.strip_suffix('\n').expect("a line");
+            let marks = "\u{202e}\u{2028}\u{61c}";
+            let steers = |letter: char| letter.is_control() || marks.contains(letter);
+            assert!(!line.contains(steers), "{line:?}");
+            match form {
+                LogForm::Text => assert!(line.contains(r"shown=a\u{1b}[1m\u{9b}2J"), "{line}"),
+                LogForm::Json => {
+                    let json: serde_json::Value = serde_json::from_str(line).expect("JSON");
+                    assert_eq!(json["plain"], EVIL);
+                    assert_eq!(json["shown"], EVIL);
+                }
+            }
+        }
     }
 }

@@ -3,9 +3,11 @@
 use std::{env, io, process::ExitCode};
 
 use tenantry::{
-    cli, commands,
+    cli::{self, health},
+    commands,
     opts::{self, Task},
     run,
+    terminal::escaped_lines,
 };
 
 fn main() -> ExitCode {
@@ -19,6 +21,15 @@ fn main() -> ExitCode {
         Task::Import(task) => commands::import(&task, &mut io::stdout()).map_err(of_command),
         Task::Export(task) => commands::export(&task).map_err(of_command),
         Task::Serve(task) => run::serve(*task).map_err(of_run),
+        Task::Health(task) => {
+            return match health::ask(&task) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    complain(&anyhow::Error::new(error));
+                    ExitCode::FAILURE
+                }
+            };
+        }
         Task::Ask(task) => cli::run(&task, &mut io::stdout().lock())
             .map_err(|error| (error.exit_code(), anyhow::Error::new(error))),
     };
@@ -42,5 +53,5 @@ fn of_command(error: commands::Error) -> (u8, anyhow::Error) {
 /// Prints an error and what caused it.
 #[expect(clippy::print_stderr, reason = "what a program says before it exits")]
 fn complain(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", escaped_lines(&format!("{error:#}")));
 }

@@ -1,17 +1,23 @@
 //! The commands that talk to a running server: `tenantry tenants`, `audit` and `usage`.
 
 mod client;
+pub mod health;
 pub(crate) mod opts;
 mod output;
+mod progress;
 mod tenants;
 mod usage;
 
 use std::{
     io::{self, Write},
     path::PathBuf,
+    time::Duration,
 };
 
-use self::client::Client;
+use self::{
+    client::Client,
+    output::{JsonList, table},
+};
 use crate::{
     admin::{TokenError, Tokens},
     state::Stage,
@@ -24,6 +30,8 @@ pub struct Task {
     pub server: String,
     /// The file that has the token.
     pub token_file: PathBuf,
+    /// For each answer of the server, in full.
+    pub timeout: Duration,
     /// How the answer is printed.
     pub output: Output,
     /// What is asked.
@@ -169,6 +177,33 @@ pub enum Error {
         /// The status of the answer.
         status: u16,
     },
+    /// The server takes longer than it may. What was printed of the answer is not all.
+    #[error(
+        "{server} has not sent its answer within {}; --timeout gives it longer",
+        humantime::format_duration(*timeout)
+    )]
+    TooSlow {
+        /// The address.
+        server: String,
+        /// The time.
+        timeout: Duration,
+    },
+    /// An answer is larger than any of an admin API.
+    #[error("{server} sends an answer of more than {max} bytes, which no admin API does")]
+    TooLarge {
+        /// The address.
+        server: String,
+        /// The bytes that it may have.
+        max: u64,
+    },
+    /// A list has no end, or one that is too far. What was printed of it is not all.
+    #[error("{server} tells a list that does not end: {what}")]
+    Endless {
+        /// The address.
+        server: String,
+        /// How that is known.
+        what: &'static str,
+    },
     /// The answer broke off. What was printed of it is not all.
     #[error("the answer broke off; what was printed is not all of it")]
     BrokenOff(#[source] io::Error),
@@ -186,6 +221,9 @@ impl Error {
             Self::Unreachable { .. }
             | Self::Refused(_)
             | Self::Foreign { .. }
+            | Self::TooSlow { .. }
+            | Self::TooLarge { .. }
+            | Self::Endless { .. }
             | Self::BrokenOff(_)
             | Self::Output(_) => 1,
         }
@@ -198,14 +236,38 @@ impl Error {
 /// What was given is wrong, the server cannot be reached or refuses, or `out` is closed.
 pub fn run(task: &Task, out: &mut dyn Write) -> Result<(), Error> {
     let tokens = Tokens::read(&task.token_file)?;
-    let client = Client::new(&task.server, &tokens);
+    let client = Client::new(&task.server, &tokens, task.timeout);
     match &task.ask {
-        Ask::Usage { .. } if task.output == Output::Csv => usage::csv(&client, &task.ask, out),
-        Ask::Usage { .. } | Ask::Audit(_) => {
-            let text = usage::told(&client, &task.ask, task.output)?;
-            write(out, &text)
+        ask @ (Ask::Usage { .. } | Ask::Audit(_)) => usage::tell(&client, ask, task.output, out),
+        ask => tenants::tell(&client, ask, task.output, out),
+    }
+}
+
+/// Prints all pages of an answer: a table once it is whole, JSON as it comes.
+fn list(
+    client: &Client,
+    path: &str,
+    member: &str,
+    columns: &[&str],
+    output: Output,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    match output {
+        Output::Table => {
+            let mut all = Vec::new();
+            client.pages(path, member, output, |items| {
+                all.extend(items);
+                Ok(())
+            })?;
+            write(out, &table(columns, &all))
         }
-        ask => write(out, &tenants::told(&client, ask, task.output)?),
+        Output::Json | Output::Csv => {
+            let mut list = JsonList::new(out);
+            client.pages(path, member, output, |items| {
+                list.add(&items).map_err(Error::Output)
+            })?;
+            list.finish().map_err(Error::Output)
+        }
     }
 }
 

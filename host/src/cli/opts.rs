@@ -1,11 +1,14 @@
 //! The options of the commands that talk to a running server.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Ask, Output, Row, Task};
-use crate::state::{Stage, Step};
+use super::{Ask, Output, Row, Task, health};
+use crate::{
+    opts::duration_above_0,
+    state::{Stage, Step},
+};
 
 /// Which server is talked to.
 #[derive(Debug, Args)]
@@ -29,6 +32,17 @@ struct ServerOpts {
         env = "TENANTRY_ADMIN_TOKEN_FILE"
     )]
     admin_token_file: Option<PathBuf>,
+
+    /// Time for each answer of the server, in full
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        env = "TENANTRY_ADMIN_TIMEOUT",
+        default_value = "60s",
+        value_parser = duration_above_0
+    )]
+    timeout: Duration,
 }
 
 /// Forms of what is printed.
@@ -133,7 +147,7 @@ enum TenantsCommand {
         /// The tenant's id
         id: String,
     },
-    /// Ends a session of a tenant, or all of them
+    /// Ends a session of a tenant (--session), or all of them (--all)
     #[command(group(clap::ArgGroup::new("which").required(true)))]
     Revoke {
         /// The tenant's id
@@ -199,6 +213,38 @@ pub(crate) struct AuditOpts {
     output: Form,
 }
 
+/// `tenantry health`
+#[derive(Debug, Args)]
+pub(crate) struct HealthOpts {
+    /// Address of the server's admin listener; or of the service, where there is no other
+    #[arg(
+        value_name = "URL",
+        env = "TENANTRY_ADMIN_URL",
+        default_value = "http://127.0.0.1:9001",
+        value_parser = server
+    )]
+    server: String,
+
+    /// Asks whether the server is alive, ready or not
+    #[arg(long)]
+    live: bool,
+
+    /// Time for the answer
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration_above_0)]
+    timeout: Duration,
+}
+
+impl HealthOpts {
+    /// What is to be done.
+    pub(crate) fn into_task(self) -> health::Task {
+        health::Task {
+            server: self.server,
+            live: self.live,
+            timeout: self.timeout,
+        }
+    }
+}
+
 /// `tenantry usage`
 #[derive(Debug, Args)]
 pub(crate) struct UsageOpts {
@@ -245,6 +291,7 @@ impl ServerOpts {
         Ok(Task {
             server: self.server,
             token_file,
+            timeout: self.timeout,
             output: output.into(),
             ask,
         })

@@ -1,32 +1,18 @@
 //! Answers as people read them.
 
+use std::io::{self, Write};
+
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, value::RawValue};
 
-/// Text without what could steer a terminal: line ends, controls, and marks that turn the
-/// writing around.
-pub(super) fn plain(text: &str) -> String {
-    let is_plain = |letter: char| {
-        let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        !letter.is_control() && !turns
-    };
-    let mut plain = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_plain(letter) {
-            plain.push(letter);
-        } else {
-            plain.extend(letter.escape_unicode());
-        }
-    }
-    plain
-}
+use crate::terminal::{escaped, escaped_json};
 
 /// A value in a cell.
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => plain(text),
-        other => other.to_string(),
+        Value::String(text) => escaped(text).into_owned(),
+        other => escaped_json(&other.to_string()).into_owned(),
     }
 }
 
@@ -52,13 +38,32 @@ pub(super) fn table(columns: &[&str], items: &[Box<RawValue>]) -> String {
     lines.map(|line| line.trim().to_owned() + "\n").collect()
 }
 
-/// Items as a list in JSON, each as it was told, on a line of its own.
-pub(super) fn json(items: &[Box<RawValue>]) -> String {
-    let items: Vec<_> = items.iter().map(|item| item.get()).collect();
-    if items.is_empty() {
-        return "[]\n".to_owned();
+/// A list in JSON, printed page by page: each item as it was told, on a line of its own.
+pub(super) struct JsonList<'a> {
+    out: &'a mut dyn Write,
+    is_begun: bool,
+}
+
+impl<'a> JsonList<'a> {
+    pub(super) fn new(out: &'a mut dyn Write) -> Self {
+        let is_begun = false;
+        Self { out, is_begun }
     }
-    format!("[\n{}\n]\n", items.join(",\n"))
+
+    pub(super) fn add(&mut self, items: &[Box<RawValue>]) -> io::Result<()> {
+        for item in items {
+            let before = if self.is_begun { ",\n" } else { "[\n" };
+            self.is_begun = true;
+            write!(self.out, "{before}{}", escaped_json(item.get()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> io::Result<()> {
+        let end = if self.is_begun { "\n]\n" } else { "[]\n" };
+        self.out.write_all(end.as_bytes())?;
+        self.out.flush()
+    }
 }
 
 #[cfg(test)]
@@ -93,9 +98,29 @@ mod tests {
     }
 
     #[test]
+    fn no_cell_steers_the_terminal() {
+        let items =
+            items(&["{\"row\":{\"name\":\"\u{9b}2J\u{202e}\u{2028}\u{61c}\"},\"id\":\"\u{9b}\"}"]);
+        let table = table(&["id", "row"], &items);
+        let row = r#"{"name":"\u009b2J\u202e\u2028\u061c"}"#;
+        assert!(table.contains(row), "{table}");
+        assert!(table.contains(r"\u{9b}"), "{table}");
+    }
+
+    #[test]
     fn json_is_as_it_was_told() {
-        assert_eq!(json(&[]), "[]\n");
-        let items = items(&[r#"{"b":1.10,"a":2}"#, "3"]);
-        assert_eq!(json(&items), "[\n{\"b\":1.10,\"a\":2},\n3\n]\n");
+        let printed = |pages: &[&[&str]]| {
+            let mut out = Vec::new();
+            let mut list = JsonList::new(&mut out);
+            for page in pages {
+                list.add(&items(page)).expect("memory");
+            }
+            list.finish().expect("memory");
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(printed(&[]), "[]\n");
+        assert_eq!(printed(&[&[]]), "[]\n");
+        let pages = printed(&[&[r#"{"b":1.10,"a":2}"#, "3"], &["\"\u{9b}\""]]);
+        assert_eq!(pages, "[\n{\"b\":1.10,\"a\":2},\n3,\n\"\\u009b\"\n]\n");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read as _},
+    io::{self, Read as _, Write},
     path::PathBuf,
 };
 
@@ -12,9 +12,12 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     Ask, Error, Output, Row,
-    client::{Call, Client, escaped},
-    output::{json, plain, table},
+    client::{Call, Client, LARGE_ITEMS, SMALL_ITEMS, encoded},
+    list,
+    output::table,
+    write,
 };
+use crate::terminal::{escaped, escaped_json};
 
 /// What is told of tenants in a table.
 const COLUMNS: [&str; 5] = ["id", "state", "version", "changed", "row/name"];
@@ -22,31 +25,40 @@ const COLUMNS: [&str; 5] = ["id", "state", "version", "changed", "row/name"];
 /// What is told of one tenant in a table.
 const ALL_COLUMNS: [&str; 6] = ["id", "state", "version", "created", "changed", "row"];
 
-/// The answer to what is asked, as it is printed.
-pub(super) fn told(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
-    let one = |text: String, columns: &[&str]| match output {
-        Output::Table => match RawValue::from_string(text) {
-            Ok(item) => table(columns, &[item]),
-            Err(_) => String::new(),
-        },
-        Output::Json | Output::Csv => text + "\n",
-    };
-    let many = |items: Vec<Box<RawValue>>, columns: &[&str]| match output {
-        Output::Table => table(columns, &items),
-        Output::Json | Output::Csv => json(&items),
-    };
-    Ok(match ask {
+/// Asks, and prints the answer.
+pub(super) fn tell(
+    client: &Client,
+    ask: &Ask,
+    output: Output,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    match ask {
         Ask::List(stage) => {
             let query = stage.map_or(String::new(), |stage| format!("&state={}", stage.name()));
-            let path = format!("/tenants?limit=1000{query}");
-            many(client.pages(&path, "tenants")?, &COLUMNS)
+            let path = format!("/tenants?limit={LARGE_ITEMS}{query}");
+            list(client, &path, "tenants", &COLUMNS, output, out)
         }
+        Ask::Sessions(id) => {
+            let path = format!("{}/sessions?limit={SMALL_ITEMS}", path(id));
+            list(client, &path, "sessions", &["id", "used"], output, out)
+        }
+        ask => write(out, &told(client, ask, output)?),
+    }
+}
+
+/// The answer to a question about one tenant, as it is printed.
+fn told(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
+    let one = |item: Box<RawValue>, columns: &[&str]| match output {
+        Output::Table => table(columns, &[item]),
+        Output::Json | Output::Csv => escaped_json(item.get()).into_owned() + "\n",
+    };
+    Ok(match ask {
         Ask::Show(id) => {
             let call = Call {
                 path: path(id),
                 ..Call::default()
             };
-            one(client.ask(call)?, &ALL_COLUMNS)
+            one(client.ask_json(call)?, &ALL_COLUMNS)
         }
         Ask::Add { id, row } => {
             let text = read(row)?;
@@ -56,7 +68,7 @@ pub(super) fn told(client: &Client, ask: &Ask, output: Output) -> Result<String,
                 condition: Some((header::IF_NONE_MATCH, "*".to_owned())),
                 body: Some((&text, "application/json")),
             };
-            one(client.ask(call)?, &COLUMNS)
+            one(client.ask_json(call)?, &COLUMNS)
         }
         Ask::Replace { id, row, version } => {
             let text = read(row)?;
@@ -66,7 +78,7 @@ pub(super) fn told(client: &Client, ask: &Ask, output: Output) -> Result<String,
                 condition: Some(condition(*version)),
                 body: Some((&text, "application/json")),
             };
-            one(client.ask(call)?, &COLUMNS)
+            one(client.ask_json(call)?, &COLUMNS)
         }
         Ask::Patch { id, row, version } => {
             let text = read(row)?;
@@ -76,7 +88,7 @@ pub(super) fn told(client: &Client, ask: &Ask, output: Output) -> Result<String,
                 condition: version.map(|version| condition(Some(version))),
                 body: Some((&text, "application/merge-patch+json")),
             };
-            one(client.ask(call)?, &COLUMNS)
+            one(client.ask_json(call)?, &COLUMNS)
         }
         Ask::Change { id, what, version } => {
             let call = Call {
@@ -85,7 +97,7 @@ pub(super) fn told(client: &Client, ask: &Ask, output: Output) -> Result<String,
                 condition: version.map(|version| condition(Some(version))),
                 body: None,
             };
-            one(client.ask(call)?, &COLUMNS)
+            one(client.ask_json(call)?, &COLUMNS)
         }
         Ask::Purge { id, version } => {
             let call = Call {
@@ -96,22 +108,18 @@ pub(super) fn told(client: &Client, ask: &Ask, output: Output) -> Result<String,
             };
             client.ask(call)?;
             match output {
-                Output::Table => format!("{} is purged\n", plain(id)),
+                Output::Table => format!("{} is purged\n", escaped(id)),
                 Output::Json | Output::Csv => String::new(),
             }
         }
-        Ask::Sessions(id) => {
-            let path = format!("{}/sessions?limit=1000", path(id));
-            many(client.pages(&path, "sessions")?, &["id", "used"])
-        }
         Ask::Revoke { id, session } => revoke(client, id, session.as_deref(), output)?,
-        // What is not about tenants is not asked here.
-        Ask::Audit(_) | Ask::Usage { .. } => String::new(),
+        // What is not about one tenant is not asked here.
+        Ask::List(_) | Ask::Sessions(_) | Ask::Audit(_) | Ask::Usage { .. } => String::new(),
     })
 }
 
 fn path(id: &str) -> String {
-    format!("/tenants/{}", escaped(id))
+    format!("/tenants/{}", encoded(id))
 }
 
 fn condition(version: Option<u64>) -> (header::HeaderName, String) {
@@ -158,7 +166,7 @@ fn revoke(
 ) -> Result<String, Error> {
     let mut path = format!("{}/sessions", path(id));
     if let Some(session) = session {
-        path = format!("{path}/{}", escaped(session));
+        path = format!("{path}/{}", encoded(session));
     }
     let text = client.ask(Call {
         method: Method::DELETE,

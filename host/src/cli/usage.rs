@@ -1,15 +1,16 @@
 //! `tenantry usage` and `tenantry audit`.
 
-use std::io::{self, Read, Write};
+use std::io::Write;
 
 use super::{
     Ask, Error, Output,
-    client::{Client, escaped},
-    output::{json, table},
+    client::{Client, LARGE_ITEMS, SMALL_ITEMS, encoded},
+    list,
 };
+use crate::terminal::{Escaping, Kind};
 
 /// What is told of usage in a table.
-const USAGE_COLUMNS: [&str; 8] = [
+const USAGE_COLUMNS: [&str; 9] = [
     "start",
     "tenant",
     "chats",
@@ -18,6 +19,7 @@ const USAGE_COLUMNS: [&str; 8] = [
     "bytes_in",
     "bytes_out",
     "busy_ns",
+    "refused_bytes_in",
 ];
 
 /// What is told of the audit in a table.
@@ -32,52 +34,54 @@ fn place(ask: &Ask) -> (String, &'static str, &'static [&'static str]) {
             to,
             step,
         } => {
-            let tenant = tenant.as_deref().map(escaped);
+            let tenant = tenant.as_deref().map(encoded);
             let mut path = tenant.map_or("/usage".to_owned(), |id| format!("/tenants/{id}/usage"));
             path += &format!("?step={step}");
             for (name, time) in [("from", from), ("to", to)] {
                 if let Some(time) = time {
-                    path += &format!("&{name}={}", escaped(time));
+                    path += &format!("&{name}={}", encoded(time));
                 }
             }
             (path, "usage", &USAGE_COLUMNS)
         }
         ask => {
-            let mut path = "/audit?limit=1000".to_owned();
+            let mut path = "/audit?".to_owned();
             if let Ask::Audit(Some(id)) = ask {
-                path += &format!("&tenant={}", escaped(id));
+                path += &format!("tenant={}", encoded(id));
             }
             (path, "records", &AUDIT_COLUMNS)
         }
     }
 }
 
-/// All pages of an answer, as they are printed.
-pub(super) fn told(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
-    let (mut path, list, columns) = place(ask);
-    if list == "usage" {
-        path += "&limit=1000";
-    }
-    let items = client.pages(&path, list)?;
-    Ok(match output {
-        Output::Table => table(columns, &items),
-        Output::Json | Output::Csv => json(&items),
-    })
+/// Asks, and prints the answer.
+pub(super) fn tell(
+    client: &Client,
+    ask: &Ask,
+    output: Output,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let (path, member, columns) = place(ask);
+    let limit = match member {
+        "usage" if output == Output::Csv => return csv(client, &path, out),
+        "usage" => SMALL_ITEMS,
+        _ => LARGE_ITEMS,
+    };
+    list(
+        client,
+        &format!("{path}&limit={limit}"),
+        member,
+        columns,
+        output,
+        out,
+    )
 }
 
 /// Usage in CSV, written as it comes.
-pub(super) fn csv(client: &Client, ask: &Ask, out: &mut dyn Write) -> Result<(), Error> {
-    let (path, ..) = place(ask);
-    let mut answer = client.stream(format!("{path}&format=csv"))?;
-    let mut bytes = [0; 16 << 10];
-    loop {
-        let read = match answer.read(&mut bytes) {
-            Ok(0) => return out.flush().map_err(Error::Output),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Error::BrokenOff(error)),
-        };
-        let piece = bytes.get(..read).unwrap_or_default();
-        out.write_all(piece).map_err(Error::Output)?;
-    }
+fn csv(client: &Client, path: &str, out: &mut dyn Write) -> Result<(), Error> {
+    let mut out = Escaping::new(out, Kind::Lines);
+    client.stream(format!("{path}&format=csv"), |piece| {
+        out.write_all(piece).map_err(Error::Output)
+    })?;
+    out.finish().map_err(Error::Output)
 }

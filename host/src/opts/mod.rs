@@ -12,13 +12,14 @@ use std::{
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
 pub use self::task::{AdminTask, ExportTask, ImportTask, LogForm, ServeTask, StateKind, Task};
+pub(crate) use self::values::duration_above_0;
 use self::{
     serve::ServeOpts,
     values::{cache_url, place, state},
 };
 use crate::cli::{
     self,
-    opts::{AuditOpts, TenantsOpts, UsageOpts},
+    opts::{AuditOpts, HealthOpts, TenantsOpts, UsageOpts},
 };
 
 /// A multi-tenant chat service: one sandbox for each tenant.
@@ -55,6 +56,9 @@ enum Command {
     Audit(AuditOpts),
     /// Shows what tenants have used
     Usage(UsageOpts),
+    /// Asks a running server whether it is ready; exits with 0 if so, and otherwise says why
+    /// not and exits with 1
+    Health(HealthOpts),
 }
 
 #[derive(Debug, Args)]
@@ -117,6 +121,7 @@ pub fn parse(
         Command::Tenants(opts) => ask(opts.into_task()),
         Command::Audit(opts) => ask(opts.into_task()),
         Command::Usage(opts) => ask(opts.into_task()),
+        Command::Health(opts) => Ok(Task::Health(opts.into_task())),
         Command::Check { file } => Ok(Task::Check(file)),
         Command::Import(opts) => Ok(Task::Import(ImportTask {
             place: with_secret(&opts.state, STATE_FLAG, place)?,

@@ -16,6 +16,7 @@ use super::{
     },
 };
 use crate::{
+    admin::HostName,
     engine::EngineKind,
     sandbox::{Isolation, SandboxLimits},
     server::{self, Origin},
@@ -99,12 +100,12 @@ pub(super) struct ServeOpts {
     #[arg(long, env = "TENANTRY_NO_LIMITS", value_parser = boolean)]
     no_limits: bool,
 
-    /// How long a session lives without being used, from 10ms; 0 is for ever
     /// Lists no tenant at GET /, which anybody may ask for. In the environment it is true or
     /// false [default: false]
     #[arg(long, env = "TENANTRY_NO_TENANT_LIST", value_parser = boolean)]
     no_tenant_list: bool,
 
+    /// How long a session lives without being used, from 10ms; 0 is for ever
     #[arg(long, value_name = "DURATION", env = "TENANTRY_SESSION_TTL", default_value = "24h", value_parser = session_ttl)]
     session_ttl: Duration,
 
@@ -198,6 +199,17 @@ pub(super) struct ServeOpts {
     #[arg(long, value_name = "FILE", env = "TENANTRY_ADMIN_TOKEN_FILE")]
     admin_token_file: Option<PathBuf>,
 
+    /// Names, beside localhost and IP addresses, that requests to the admin listener may have as
+    /// their host. May be given several times, or with commas
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "TENANTRY_ADMIN_HOST",
+        value_delimiter = ',',
+        requires = "admin_token_file"
+    )]
+    admin_host: Vec<HostName>,
+
     /// Tenants, the busiest ones, that have metrics of their own; all others have theirs
     /// together
     #[arg(long, value_name = "N", env = "TENANTRY_METRICS_TENANTS", default_value = "20", value_parser = metrics_tenants)]
@@ -278,9 +290,11 @@ impl ServeOpts {
                 drain: self.drain,
             },
             drain_delay: self.drain_delay,
+            lists_tenants: !self.no_tenant_list,
             admin: self.admin_token_file.map(|token_file| AdminTask {
                 listen: self.admin,
                 token_file,
+                names: self.admin_host,
             }),
             metrics_tenants: self.metrics_tenants,
             traces: self.otlp.map(|collector| TraceSettings {
@@ -290,7 +304,6 @@ impl ServeOpts {
             log: self.log,
             log_filter: self.log_filter,
         }
-            lists_tenants: !self.no_tenant_list,
     }
 }
 

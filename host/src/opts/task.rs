@@ -6,6 +6,7 @@ use tenantry_core::memory;
 use tracing_subscriber::filter::Targets;
 
 use crate::{
+    admin::HostName,
     cli,
     engine::EngineKind,
     sandbox::SandboxLimits,
@@ -36,6 +37,8 @@ pub enum Task {
     Export(ExportTask),
     /// `tenantry tenants`, `audit` and `usage`
     Ask(cli::Task),
+    /// `tenantry health`
+    Health(cli::health::Task),
 }
 
 /// What to import.
@@ -98,11 +101,11 @@ pub struct ServeTask {
     pub server: server::Settings,
     /// For which the server serves on once it is to stop.
     pub drain_delay: Duration,
+    /// Whether GET / lists the tenants.
+    pub lists_tenants: bool,
     /// The admin API, if there is to be one.
     pub admin: Option<AdminTask>,
     /// Tenants that have metrics of their own.
-    /// Whether GET / lists the tenants.
-    pub lists_tenants: bool,
     pub metrics_tenants: usize,
     /// Where traces go, if they are wanted.
     pub traces: Option<TraceSettings>,
@@ -119,4 +122,6 @@ pub struct AdminTask {
     pub listen: SocketAddr,
     /// The file that has the token.
     pub token_file: PathBuf,
+    /// Names that it answers to.
+    pub names: Vec<HostName>,
 }

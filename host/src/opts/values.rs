@@ -50,7 +50,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| "it names no address".to_owned())
 }
 
-/// Tenants with metrics of their own, at most: each has nine numbers, and each scrape all of
+/// Tenants with metrics of their own, at most: each has ten numbers, and each scrape all of
 /// them.
 const MAX_METRICS_TENANTS: usize = 10_000;
 
@@ -95,7 +95,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| "it must be a duration such as 500ms, 10s, 5m or 24h".to_owned())
 }
 
-pub(super) fn duration_above_0(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration_above_0(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("it must be longer than 0".to_owned()),
         duration => Ok(duration),
