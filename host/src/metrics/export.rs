@@ -279,7 +279,7 @@ fn sandboxes(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
 type OfTenant<T> = (&'static str, &'static str, fn(&Totals) -> T);
 
 fn tenants(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
-    const WHOLE: [OfTenant<u64>; 7] = [
+    const WHOLE: [OfTenant<u64>; 8] = [
         (
             "tenant_requests",
             "Requests of a tenant that were answered.",
@@ -308,7 +308,15 @@ fn tenants(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
         (
             "tenant_received_bytes",
             "Bytes of the bodies of a tenant's requests.",
-            |totals| totals.usage.bytes_in,
+            |totals| {
+                let usage = totals.usage;
+                usage.bytes_in.saturating_add(usage.refused_bytes_in)
+            },
+        ),
+        (
+            "tenant_refused_bytes",
+            "Those of them that were not answered with 2xx.",
+            |totals| totals.usage.refused_bytes_in,
         ),
         (
             "tenant_sent_bytes",

@@ -65,13 +65,21 @@ impl<'a> Tally<'a> {
         let status = self.answer.map(|(status, _)| status);
         let route = self.route.get();
         let is = |wanted, at| u64::from(status == Some(wanted) && route == at);
+        // Anybody can send in a tenant's name what is refused.
+        let is_answered = status.is_some_and(|status| (200..300).contains(&status));
+        let bytes_in = self.bytes_in.get() as u64;
+        let (bytes_in, refused_bytes_in) = match is_answered {
+            true => (bytes_in, 0),
+            false => (0, bytes_in),
+        };
         Usage {
             chats: is(200, Route::Chat),
             refused: is(429, Route::Chat) + is(429, Route::Session),
             sessions: is(200, Route::Session),
-            bytes_in: self.bytes_in.get() as u64,
+            bytes_in,
             bytes_out: self.bytes_out.get() as u64,
             busy_ns: nanos(self.busy.get()),
+            refused_bytes_in,
         }
     }
 }

@@ -22,28 +22,32 @@ pub struct Usage {
     pub refused: u64,
     /// Sessions that were opened.
     pub sessions: u64,
-    /// Bytes of requests' bodies.
+    /// Bytes of the bodies of requests that were answered with 2xx.
     pub bytes_in: u64,
     /// Bytes of answers' bodies.
     pub bytes_out: u64,
     /// Nanoseconds that the tenant's sandbox, or the native engine, was at work.
     pub busy_ns: u64,
+    /// Bytes of the bodies of all other requests. Anybody can send them: nobody is billed for
+    /// them.
+    pub refused_bytes_in: u64,
 }
 
 impl Usage {
     /// The members by name, in the order in which they are told.
-    pub const NAMES: [&'static str; 6] = [
+    pub const NAMES: [&'static str; 7] = [
         "chats",
         "refused",
         "sessions",
         "bytes_in",
         "bytes_out",
         "busy_ns",
+        "refused_bytes_in",
     ];
 
     /// The members, as [`Usage::NAMES`] has them.
     #[must_use]
-    pub fn numbers(self) -> [u64; 6] {
+    pub fn numbers(self) -> [u64; 7] {
         [
             self.chats,
             self.refused,
@@ -51,13 +55,22 @@ impl Usage {
             self.bytes_in,
             self.bytes_out,
             self.busy_ns,
+            self.refused_bytes_in,
         ]
     }
 
     /// The usage of these members.
     #[must_use]
-    pub fn from_numbers(numbers: [u64; 6]) -> Self {
-        let [chats, refused, sessions, bytes_in, bytes_out, busy_ns] = numbers;
+    pub fn from_numbers(numbers: [u64; 7]) -> Self {
+        let [
+            chats,
+            refused,
+            sessions,
+            bytes_in,
+            bytes_out,
+            busy_ns,
+            refused_bytes_in,
+        ] = numbers;
         Self {
             chats,
             refused,
@@ -65,6 +78,7 @@ impl Usage {
             bytes_in,
             bytes_out,
             busy_ns,
+            refused_bytes_in,
         }
     }
 
@@ -104,7 +118,7 @@ pub struct Collected {
 /// What one tenant used and nobody has collected yet.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    usage: [AtomicU64; 6],
+    usage: [AtomicU64; 7],
     traffic: [AtomicU64; 3],
     /// It is on the list of those that have something to collect.
     is_listed: AtomicBool,

@@ -111,13 +111,16 @@ impl Told {
         let reply = ask(server.address, exchange);
         assert_eq!(reply.status, status, "{}", exchange.target);
         let is_chat = exchange.target == "/chat";
+        let bytes_in = exchange.body.as_ref().map_or(0, Vec::len) as u64;
+        let is_answered = (200..300).contains(&status);
         let more = Usage {
             chats: u64::from(status == 200 && is_chat),
             refused: u64::from(status == 429),
             sessions: u64::from(status == 200 && !is_chat),
-            bytes_in: exchange.body.as_ref().map_or(0, Vec::len) as u64,
+            bytes_in: if is_answered { bytes_in } else { 0 },
             bytes_out: reply.body.len() as u64,
             busy_ns: 0,
+            refused_bytes_in: if is_answered { 0 } else { bytes_in },
         };
         self.0 = self.0.plus(more);
         reply.text().to_string()
@@ -127,7 +130,8 @@ impl Told {
 #[track_caller]
 fn assert_used(state: &State, tenant: &str, told: Told) {
     let used = used(state, tenant);
-    assert_eq!(used.busy_ns > 0, told.0.bytes_in > 0, "{tenant}");
+    let bytes_in = told.0.bytes_in + told.0.refused_bytes_in;
+    assert_eq!(used.busy_ns > 0, bytes_in > 0, "{tenant}");
     let used = Usage { busy_ns: 0, ..used };
     assert_eq!(used, told.0, "{tenant}");
 }
@@ -410,10 +414,28 @@ fn give_up(way: Way, size: usize, timeout: Duration) {
     let state = stop(server);
     let used = used(&state, "globex");
     let body = exchange.body.expect("a body");
-    assert_eq!(used.bytes_in, body.len() as u64, "{way:?} {size}");
+    assert_eq!(used.refused_bytes_in, body.len() as u64, "{way:?} {size}");
+    assert_eq!(used.bytes_in, 0);
     assert_eq!(used.bytes_out, reply.body.len() as u64);
     assert_eq!((used.chats, used.refused, used.sessions), (0, 0, 0));
     assert!(used.busy_ns > 0);
+}
+
+/// A bill is for what was answered, however much anybody sends in a tenant's name.
+#[test]
+fn large_requests_with_a_made_up_session_are_on_no_bill() {
+    for way in Way::ALL {
+        let server = setup(way).start();
+        let session = "0cb5a3a8-58d1-4c0b-9a38-0d1c3b3a5c7e";
+        let exchange = chat("acme", session, &"x".repeat(900_000));
+        for _ in 0..3 {
+            assert_eq!(ask(server.address, &exchange).status, 404, "{way:?}");
+        }
+        let used = used(&stop(server), "acme");
+        let body = exchange.body.expect("a body").len() as u64;
+        assert_eq!((used.bytes_in, used.refused_bytes_in), (0, 3 * body));
+        assert_eq!((used.chats, used.refused, used.sessions), (0, 0, 0));
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ const BREAKER: BreakerSettings = BreakerSettings {
 
 /// Migrations: version, what it does, and its SQL for SQLite and for PostgreSQL. What was
 /// released once is never changed: a change is another migration.
-const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
     (
         1,
         "first",
@@ -34,6 +34,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
         "usage by tenant",
         include_str!("../../../migrations/sqlite/0002_usage_by_tenant.sql"),
         include_str!("../../../migrations/postgres/0002_usage_by_tenant.sql"),
+    ),
+    (
+        3,
+        "refused bytes in",
+        include_str!("../../../migrations/sqlite/0003_refused_bytes_in.sql"),
+        include_str!("../../../migrations/postgres/0003_refused_bytes_in.sql"),
     ),
 ];
 

@@ -116,8 +116,8 @@ async fn add(
         let values: Vec<_> = sums
             .into_iter()
             .map(|((start, tenant), usage)| {
-                let [a, b, c, d, e, f] = usage.numbers();
-                format!("[{minutes},{start},{tenant},{a},{b},{c},{d},{e},{f}]")
+                let [a, b, c, d, e, f, g] = usage.numbers();
+                format!("[{minutes},{start},{tenant},{a},{b},{c},{d},{e},{f},{g}]")
             })
             .collect();
         sqlx::query(dialect.pick(ADD_SQLITE, ADD_POSTGRES))
@@ -129,26 +129,31 @@ async fn add(
 }
 
 const ADD_SQLITE: &str = "INSERT INTO usage \
-    (step, start, tenant, chats, refused, sessions, bytes_in, bytes_out, busy_ns) \
+    (step, start, tenant, chats, refused, sessions, bytes_in, bytes_out, busy_ns, \
+    refused_bytes_in) \
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
-    value ->> 6, value ->> 7, value ->> 8 FROM json_each($1) WHERE true \
+    value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($1) WHERE true \
     ON CONFLICT (step, start, tenant) DO UPDATE SET \
     chats = chats + excluded.chats, refused = refused + excluded.refused, \
     sessions = sessions + excluded.sessions, bytes_in = bytes_in + excluded.bytes_in, \
-    bytes_out = bytes_out + excluded.bytes_out, busy_ns = busy_ns + excluded.busy_ns";
+    bytes_out = bytes_out + excluded.bytes_out, busy_ns = busy_ns + excluded.busy_ns, \
+    refused_bytes_in = refused_bytes_in + excluded.refused_bytes_in";
 
 const ADD_POSTGRES: &str = "INSERT INTO usage \
-    (step, start, tenant, chats, refused, sessions, bytes_in, bytes_out, busy_ns) \
+    (step, start, tenant, chats, refused, sessions, bytes_in, bytes_out, busy_ns, \
+    refused_bytes_in) \
     SELECT (value ->> 0)::bigint, (value ->> 1)::bigint, (value ->> 2)::bigint, \
     (value ->> 3)::bigint, (value ->> 4)::bigint, (value ->> 5)::bigint, \
-    (value ->> 6)::bigint, (value ->> 7)::bigint, (value ->> 8)::bigint \
+    (value ->> 6)::bigint, (value ->> 7)::bigint, (value ->> 8)::bigint, \
+    (value ->> 9)::bigint \
     FROM json_array_elements($1::json) \
     ON CONFLICT (step, start, tenant) DO UPDATE SET \
     chats = usage.chats + excluded.chats, refused = usage.refused + excluded.refused, \
     sessions = usage.sessions + excluded.sessions, \
     bytes_in = usage.bytes_in + excluded.bytes_in, \
     bytes_out = usage.bytes_out + excluded.bytes_out, \
-    busy_ns = usage.busy_ns + excluded.busy_ns";
+    busy_ns = usage.busy_ns + excluded.busy_ns, \
+    refused_bytes_in = usage.refused_bytes_in + excluded.refused_bytes_in";
 
 impl UsageStore for SqlUsage {
     fn add(&self, batch: UsageBatch) -> Pending<'_, Result<(), StoreError>> {
@@ -167,8 +172,8 @@ impl UsageStore for SqlUsage {
             let (after_start, after_tenant) = query.after.unzip();
             let rows = database.read(|mut connection| async move {
                 let rows = sqlx::query(
-                    "SELECT start, tenant, chats, refused, sessions, bytes_in, bytes_out, busy_ns \
-                 FROM usage WHERE step = $1 AND start >= $2 AND start < $3 \
+                    "SELECT start, tenant, chats, refused, sessions, bytes_in, bytes_out, busy_ns, \
+                 refused_bytes_in FROM usage WHERE step = $1 AND start >= $2 AND start < $3 \
                  AND ($4 < 0 OR tenant = $4) AND (start > $5 OR (start = $5 AND tenant > $6)) \
                  ORDER BY start, tenant LIMIT $7",
                 )
@@ -186,7 +191,7 @@ impl UsageStore for SqlUsage {
             let rows = rows.await?;
             let mut used = Vec::with_capacity(rows.len());
             for row in &rows {
-                let mut numbers = [0; 6];
+                let mut numbers = [0; 7];
                 for (n, number) in numbers.iter_mut().enumerate() {
                     *number = unsigned(row.try_get(n + 2)?);
                 }

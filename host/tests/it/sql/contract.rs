@@ -524,6 +524,7 @@ fn used(tenant: u32, minute: u64, chats: u64) -> UsageRow {
         usage: Usage {
             chats,
             bytes_in: 10 * chats,
+            refused_bytes_in: 100 * chats,
             ..Usage::default()
         },
     }
@@ -558,6 +559,7 @@ fn usage_is_added_up_by_the_minute_the_hour_and_the_day() {
             let rows = open.run(open.state.usage.query(query)).expect("in reach");
             let rows = rows.into_iter().map(|row| {
                 assert_eq!(row.usage.bytes_in, 10 * row.usage.chats);
+                assert_eq!(row.usage.refused_bytes_in, 100 * row.usage.chats);
                 (row.minute, row.tenant, row.usage.chats)
             });
             rows.collect::<Vec<_>>()
@@ -618,4 +620,44 @@ fn usage_is_added_up_by_the_minute_the_hour_and_the_day() {
         }
         open.close();
     });
+}
+
+/// Usage of before refused bytes were counted apart reads as if there had been none.
+#[test]
+fn usage_of_an_older_schema_is_kept() {
+    let older = [
+        "ALTER TABLE usage DROP COLUMN refused_bytes_in",
+        "DELETE FROM _sqlx_migrations WHERE version = 3",
+    ];
+    let check = |database: &dyn Database, run: &dyn Fn(&str)| {
+        let open = Open::new(database);
+        let rows = vec![used(1, 16_666, 3)];
+        open.run(open.state.usage.add(batch(1, rows)))
+            .expect("in reach");
+        open.close();
+        for statement in older {
+            run(statement);
+        }
+        let open = Open::new(database);
+        let more = vec![used(1, 16_667, 1)];
+        open.run(open.state.usage.add(batch(2, more)))
+            .expect("in reach");
+        let query = UsageQuery {
+            tenant: None,
+            from: 0,
+            to: 100_000,
+            step: Step::Hour,
+            after: None,
+            max: 9,
+        };
+        let rows = open.run(open.state.usage.query(query)).expect("in reach");
+        let numbers: Vec<_> = rows.iter().map(|row| row.usage.numbers()).collect();
+        assert_eq!(numbers, [[4, 0, 0, 40, 0, 0, 100]]);
+        open.close();
+    };
+    let sqlite = Sqlite::new();
+    check(&sqlite, &|statement| sql(&sqlite, statement));
+    if let Some(postgres) = Postgres::start() {
+        check(&postgres, &|statement| postgres.sql(statement));
+    }
 }
