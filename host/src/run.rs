@@ -12,7 +12,7 @@ use crate::{
     engine::EngineKind,
     limits, logging,
     metrics::{self, Metrics, Phase},
-    opts::{ServeTask, StateKind},
+    opts::{AdminTask, ServeTask, StateKind},
     reload,
     sandbox::{Component, SandboxLimits},
     server::{self, Cors, Demo, DemoError, Extras, Server},
@@ -205,7 +205,7 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     let listener = server::bind(task.listen).map_err(no_address)?;
     let address = listener.local_addr().map_err(no_address)?;
     let admin = match task.admin.zip(tokens) {
-        Some((task, tokens)) => Some(bind_admin(task.listen, tokens, &state)?),
+        Some((task, tokens)) => Some(bind_admin(task, tokens, &state)?),
         None => None,
     };
     let metrics = Arc::clone(&state.metrics);
@@ -267,16 +267,19 @@ impl Source {
 
 /// The admin API, bound and not answering yet.
 fn bind_admin(
-    address: std::net::SocketAddr,
+    AdminTask { listen, names, .. }: AdminTask,
     tokens: Tokens,
     state: &Arc<State>,
 ) -> Result<Admin, Error> {
-    let no_address = |source| Error::BindAdmin { address, source };
-    let listener = server::bind(address).map_err(no_address)?;
+    let no_address = |source| Error::BindAdmin {
+        address: listen,
+        source,
+    };
+    let listener = server::bind(listen).map_err(no_address)?;
     let address = listener.local_addr().map_err(no_address)?;
     tracing::info!(target: "tenantry::admin", %address, "listening");
     let settings = admin::Settings::default();
-    let admin = Admin::new(listener, settings, tokens, Arc::clone(state));
+    let admin = Admin::new(listener, settings, tokens, Arc::clone(state)).with_names(names);
     Ok(admin.with_open_routes(metrics::routes(Arc::clone(state))))
 }
 

@@ -16,7 +16,10 @@ use axum::{
 use http::header;
 use subtle::ConstantTimeEq as _;
 
-use super::problem::Problem;
+use super::{
+    clients::{Client, Clients},
+    problem::Problem,
+};
 use crate::{server::RequestId, state::Author};
 
 /// Characters that a token has, at least.
@@ -179,8 +182,9 @@ fn is_exposed(_: &fs::Metadata) -> bool {
 
 /// Lets a request through that has a token, and says whose that is.
 pub(super) async fn check(
-    State(tokens): State<Arc<Tokens>>,
+    State((tokens, clients)): State<(Arc<Tokens>, Arc<Clients>)>,
     Extension(id): Extension<RequestId>,
+    Extension(client): Extension<Arc<Client>>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -191,6 +195,9 @@ pub(super) async fn check(
     let Some(who) = tokens.who(given) else {
         return Problem::wrong_token().into_response();
     };
+    if !clients.trust(&client) {
+        return Problem::too_busy().into_response();
+    }
     let by = Author {
         who: who.to_owned(),
         request_id: id.to_string(),

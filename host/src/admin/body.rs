@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{Settings, problem::Problem};
 
 /// Bytes of a body, at most.
-const MAX_BODY: usize = 1 << 20;
+pub(super) const MAX_BODY: usize = 1 << 20;
 
 /// Reads a body of this content type.
 ///

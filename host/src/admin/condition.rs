@@ -87,38 +87,83 @@ impl Condition {
 }
 
 fn tags(headers: &HeaderMap, name: &HeaderName, weak: bool) -> Result<Option<Tags>, Problem> {
-    let mut versions = None;
-    for value in headers.get_all(name) {
-        let wrong = || Problem::header(format!("{name} must be * or tags such as \"3\""));
-        let value = value.to_str().map_err(|_| wrong())?.trim();
-        if value == "*" {
-            return Ok(Some(Tags::Any));
-        }
-        let versions: &mut Vec<u64> = versions.get_or_insert_default();
-        for tag in value.split(',').map(str::trim) {
-            let strong = tag.strip_prefix("W/");
-            let inside = strong.unwrap_or(tag);
-            let inside = inside
-                .strip_prefix('"')
-                .and_then(|tag| tag.strip_suffix('"'));
-            let inside = inside.filter(|tag| !tag.contains('"')).ok_or_else(wrong)?;
-            if weak || strong.is_none() {
-                versions.extend(inside.parse::<u64>().ok());
+    let wrong = || Problem::header(format!("{name} must be * or tags such as \"3\""));
+    let values: Vec<_> = headers.get_all(name).iter().collect();
+    match values[..] {
+        [] => return Ok(None),
+        [value] if value.as_bytes().trim_ascii() == b"*" => return Ok(Some(Tags::Any)),
+        _ => {}
+    }
+    let mut versions = Vec::new();
+    for value in values {
+        let mut rest = value.as_bytes();
+        // Members of a list may be empty (RFC 9110, 5.6.1).
+        while let Some(tag) = next_tag(&mut rest).map_err(|Malformed| wrong())? {
+            if weak || !tag.is_weak {
+                versions.extend(version_of(tag.inside));
             }
         }
     }
-    Ok(versions.map(Tags::Versions))
+    Ok(Some(Tags::Versions(versions)))
+}
+
+/// An entity tag (RFC 9110, 8.8.3).
+struct Tag<'a> {
+    is_weak: bool,
+    inside: &'a [u8],
+}
+
+/// A list of tags is not one.
+struct Malformed;
+
+/// Takes the next tag off a list, with what parts it from the one behind it. Commas within
+/// quotes are a part of the tag.
+fn next_tag<'a>(rest: &mut &'a [u8]) -> Result<Option<Tag<'a>>, Malformed> {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b',');
+    let start = rest.iter().position(|byte| !is_blank(byte));
+    let Some(text) = start.and_then(|start| rest.get(start..)) else {
+        return Ok(None);
+    };
+    let weak = text.strip_prefix(b"W/");
+    let quoted = weak.unwrap_or(text).strip_prefix(b"\"").ok_or(Malformed)?;
+    let end = quoted.iter().position(|byte| *byte == b'"');
+    let end = end.ok_or(Malformed)?;
+    let (inside, behind) = quoted.split_at_checked(end).ok_or(Malformed)?;
+    let is_tag = |byte: &u8| matches!(byte, 0x21 | 0x23..=0x7e | 0x80..);
+    let behind = behind.strip_prefix(b"\"").unwrap_or_default();
+    let next = behind.trim_ascii_start();
+    if !inside.iter().all(is_tag) || !(next.is_empty() || next.starts_with(b",")) {
+        return Err(Malformed);
+    }
+    *rest = next;
+    Ok(Some(Tag {
+        is_weak: weak.is_some(),
+        inside,
+    }))
+}
+
+/// The version whose tag this is: the digits that [`etag`] writes, and no others.
+fn version_of(inside: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(inside).ok()?;
+    let version = text.parse::<u64>().ok()?;
+    (version.to_string() == text).then_some(version)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(value: &str) -> Option<Option<Tags>> {
+    fn read_all(values: &[&[u8]], weak: bool) -> Option<Option<Tags>> {
         let mut headers = HeaderMap::new();
-        let value = HeaderValue::try_from(value).expect("a header");
-        headers.insert(header::IF_MATCH, value);
-        tags(&headers, &header::IF_MATCH, false).ok()
+        for value in values {
+            let value = HeaderValue::from_bytes(value).expect("a header");
+            headers.append(header::IF_MATCH, value);
+        }
+        tags(&headers, &header::IF_MATCH, weak).ok()
+    }
+
+    fn read(value: &str) -> Option<Option<Tags>> {
+        read_all(&[value.as_bytes()], false)
     }
 
     #[test]
@@ -126,17 +171,45 @@ mod tests {
         let versions = |versions: &[u64]| Some(Some(Tags::Versions(versions.to_vec())));
         for (value, tags) in [
             ("*", Some(Some(Tags::Any))),
+            (" * ", Some(Some(Tags::Any))),
             (r#""3""#, versions(&[3])),
             (r#" "3" , "12""#, versions(&[3, 12])),
+            (r#""3","12""#, versions(&[3, 12])),
             (r#"W/"3", "other""#, versions(&[])),
+            // Members may be empty, and so may the list.
+            (r#""3","#, versions(&[3])),
+            (r#", ,"3",,"4" , "#, versions(&[3, 4])),
+            ("", versions(&[])),
+            (",", versions(&[])),
+            // A comma within quotes parts nothing.
+            (r#""1,2""#, versions(&[])),
+            (r#""a,b", "7""#, versions(&[7])),
+            (r#""", "7""#, versions(&[7])),
+            // A version is written in one way.
+            (r#""+1""#, versions(&[])),
+            (r#""01""#, versions(&[])),
+            (r#""-1""#, versions(&[])),
+            (r#""18446744073709551615""#, versions(&[u64::MAX])),
+            (r#""18446744073709551616""#, versions(&[])),
             ("3", None),
-            ("", None),
             (r#""3"#, None),
+            (r#"3""#, None),
             (r#""3" "4""#, None),
-            (r#""3","#, None),
+            (r#""3""4""#, None),
+            (r#""3 4""#, None),
+            (r#"w/"3""#, None),
+            (r#"W/ "3""#, None),
+            (r#"W/3"#, None),
+            (r#""3", *"#, None),
+            (r#"*, "3""#, None),
+            ("*,", None),
         ] {
             assert_eq!(read(value), tags, "{value}");
         }
+        assert_eq!(read_all(&[b"\"3\"", b"W/\"4\""], true), versions(&[3, 4]));
+        assert_eq!(read_all(&[b"\"3\"", b"*"], true), None);
+        assert_eq!(read_all(&[b"\"caf\xe9\", \"5\""], true), versions(&[5]));
+        assert_eq!(read_all(&[], true), Some(None));
         assert_eq!(etag(3), "\"3\"");
     }
 }

@@ -10,19 +10,24 @@ use std::{
 };
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet};
+use tokio::{net::TcpStream, task::JoinSet};
 use tokio_io_timeout::TimeoutStream;
 
-use super::{Admin, Settings};
+use super::{
+    Admin, MAX_HEAD, Settings,
+    clients::{Answer, Clients, Seat},
+    stream::Stream,
+};
 use crate::server::Shutdown;
-
-/// Bytes of a request's line and headers, at most.
-const MAX_HEAD: usize = 64 << 10;
 
 /// After an error of accept, such as no more file descriptors, which would only come again
 /// if it were tried at once.
@@ -60,8 +65,11 @@ impl Admin {
             tokens,
             state,
             open,
+            names,
         } = self;
-        let app = Self::app(settings, tokens, state, open);
+        let clients = Clients::new(settings.max_connections, settings.max_requests);
+        let clients = Arc::new(clients);
+        let app = Self::app(settings, tokens, state, open, names, Arc::clone(&clients));
         let shutdown = Shutdown::new();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -69,7 +77,7 @@ impl Admin {
         listener.set_nonblocking(true)?;
         let stop = shutdown.clone();
         let work = move || {
-            let served = runtime.block_on(serve(listener, settings, app, &stop, &server));
+            let served = runtime.block_on(serve(listener, settings, app, clients, &stop, &server));
             if let Err(error) = served {
                 tracing::error!(target: "tenantry::admin", %error, "the admin listener failed");
             }
@@ -85,24 +93,24 @@ async fn serve(
     listener: TcpListener,
     settings: Settings,
     app: Router,
+    clients: Arc<Clients>,
     stop: &Shutdown,
     server: &Shutdown,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut connections = JoinSet::new();
     let accept = async {
-        let permits = Arc::new(Semaphore::new(settings.max_connections));
         loop {
-            // Held until the connection ends. The semaphore is never closed.
-            let permit = Arc::clone(&permits).acquire_owned().await;
             match listener.accept().await {
                 Ok((socket, _)) => {
-                    let connection = connection(socket, settings, app.clone(), stop.clone());
                     while connections.try_join_next().is_some() {}
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
+                    if let Some(seat) = clients.admit() {
+                        let app = app.clone();
+                        connections.spawn(connection(socket, seat, settings, app, stop.clone()));
+                    }
+                    // What has come already is read before another connection can want the
+                    // room.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) => {
                     tracing::debug!(target: "tenantry::admin", %error, "no connection accepted");
@@ -124,24 +132,48 @@ async fn serve(
     Ok(())
 }
 
-/// Serves a connection to its end.
-async fn connection(socket: TcpStream, settings: Settings, app: Router, stop: Shutdown) {
+/// Serves a connection to its end, or until another one needs its room.
+async fn connection(
+    socket: TcpStream,
+    seat: Seat,
+    settings: Settings,
+    app: Router,
+    stop: Shutdown,
+) {
     // Answers are sent whole.
     let _ = socket.set_nodelay(true);
     let mut socket = TimeoutStream::new(socket);
     socket.set_write_timeout(Some(settings.write_timeout));
+    let client = seat.client();
+    let app = TowerToHyperService::new(app);
+    let service = service_fn(|mut request: http::Request<Incoming>| {
+        client.asks();
+        request.extensions_mut().insert(Arc::clone(client));
+        let answer = app.call(request);
+        let client = Arc::clone(client);
+        async move {
+            let answer = answer.await?;
+            Ok::<_, std::convert::Infallible>(answer.map(|body| Answer { body, client }))
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.head_timeout)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_HEAD)
+        // What is written begins with a head, which the stream looks at.
+        .writev(false)
         .serve_connection(
-            TokioIo::new(Box::pin(socket)),
-            TowerToHyperService::new(app),
+            TokioIo::new(Stream::new(Box::pin(socket), Arc::clone(client))),
+            service,
         );
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = client.closing() => {
+            tracing::debug!(target: "tenantry::admin", "a connection made room for another one");
+            return;
+        }
         () = stop.requested() => {
             connection.as_mut().graceful_shutdown();
             connection.await

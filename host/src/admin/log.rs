@@ -17,6 +17,9 @@ use crate::server::{RequestId, logged_text};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What monitoring asks all the time.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 /// Answers a request: in time, with its id, and with a line in the log.
 pub(super) async fn answer(
     State(settings): State<Settings>,
@@ -44,14 +47,27 @@ pub(super) async fn answer(
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         answer.headers_mut().insert(REQUEST_ID, id);
     }
-    tracing::info!(
-        target: "tenantry::admin",
-        request_id = %id,
-        method = &*logged_text(method.as_str()),
-        route = route.as_ref().map(MatchedPath::as_str),
-        tenant,
-        status = answer.status().as_u16(),
-        duration_us = start.elapsed().as_micros() as u64,
-    );
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let status = answer.status().as_u16();
+    macro_rules! log {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "tenantry::admin",
+                request_id = %id,
+                method = &*logged_text(method.as_str()),
+                route,
+                tenant,
+                status,
+                duration_us = start.elapsed().as_micros() as u64,
+            )
+        };
+    }
+    // Probes come every few seconds. One that is refused has a reason to be looked at.
+    let is_probe = route.is_some_and(|route| PROBES.contains(&route));
+    if is_probe && [200, 503].contains(&status) {
+        log!(debug);
+    } else {
+        log!(info);
+    }
     answer
 }

@@ -7,7 +7,9 @@
 mod audit;
 mod auth;
 mod body;
+mod clients;
 mod condition;
+mod host;
 mod listener;
 mod log;
 mod openapi;
@@ -16,6 +18,7 @@ mod query;
 mod question;
 mod row;
 mod sessions;
+mod stream;
 mod tenants;
 mod text;
 mod usage;
@@ -28,18 +31,26 @@ use axum::{
     routing::{MethodRouter, delete, get, post},
 };
 
-use self::problem::Problem;
 pub use self::{
     auth::{TokenError, Tokens},
+    host::HostName,
     listener::Running,
 };
+use self::{clients::Clients, problem::Problem};
 use crate::state::State;
+
+/// Bytes of a request's line and headers, at most.
+const MAX_HEAD: usize = 64 << 10;
 
 /// How the admin listener treats connections and requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Open connections; further ones wait to be accepted. Default is 128.
+    /// Open connections. For a further one, another one is closed that has no request with a
+    /// token under way. Default is 128.
     pub max_connections: usize,
+    /// Requests with a token at a time; further ones are answered with 503. Fewer than
+    /// connections, so that there is room for probes. Default is 96.
+    pub max_requests: usize,
     /// For a request's line and headers, and between requests. Default is 30 s.
     pub head_timeout: Duration,
     /// For a request's body. Default is 20 s.
@@ -56,6 +67,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_connections: 128,
+            max_requests: 96,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(20),
             request_timeout: Duration::from_secs(30),
@@ -72,6 +84,7 @@ pub struct Admin {
     tokens: Tokens,
     state: Arc<State>,
     open: Router,
+    names: Vec<HostName>,
 }
 
 impl Admin {
@@ -89,7 +102,16 @@ impl Admin {
             tokens,
             state,
             open: Router::new(),
+            names: Vec::new(),
         }
+    }
+
+    /// Answers to these names, too. Without them, requests must name an IP address or
+    /// localhost as their host.
+    #[must_use]
+    pub fn with_names(mut self, names: Vec<HostName>) -> Self {
+        self.names = names;
+        self
     }
 
     /// Adds routes that need no token. They are answered, timed and logged as the others.
@@ -100,7 +122,14 @@ impl Admin {
     }
 
     /// Everything that is answered.
-    fn app(settings: Settings, tokens: Tokens, state: Arc<State>, open: Router) -> Router {
+    fn app(
+        settings: Settings,
+        tokens: Tokens,
+        state: Arc<State>,
+        open: Router,
+        names: Vec<HostName>,
+        clients: Arc<Clients>,
+    ) -> Router {
         let mut guarded = Router::new();
         for (path, methods) in routes() {
             guarded = guarded.route(path, methods);
@@ -108,9 +137,11 @@ impl Admin {
         // What is not there is for those who may know it, too.
         let guarded = guarded
             .fallback(async || Problem::no_such_path())
-            .layer(from_fn_with_state(Arc::new(tokens), auth::check))
+            .layer(from_fn_with_state((Arc::new(tokens), clients), auth::check))
             .with_state(state);
+        let names: Arc<[HostName]> = names.into();
         open.merge(guarded)
+            .layer(from_fn_with_state(names, host::check))
             .layer(from_fn_with_state(settings, log::answer))
     }
 }

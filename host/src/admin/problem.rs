@@ -82,6 +82,8 @@ enum Kind {
     InvalidTenant,
     StoreUnavailable,
     TooSlow,
+    Misdirected,
+    TooBusy,
 }
 
 impl Kind {
@@ -121,6 +123,8 @@ impl Kind {
                 "Store unavailable",
             ),
             Self::TooSlow => ("too-slow", S::SERVICE_UNAVAILABLE, "Too slow"),
+            Self::Misdirected => ("misdirected", S::MISDIRECTED_REQUEST, "Misdirected request"),
+            Self::TooBusy => ("too-busy", S::SERVICE_UNAVAILABLE, "Too busy"),
         }
     }
 }
@@ -247,6 +251,21 @@ impl Problem {
         Self::new(Kind::TooSlow, detail).come_back()
     }
 
+    /// The request is for a host of this name.
+    pub(super) fn misdirected(name: &str) -> Self {
+        let detail = format!(
+            "this listener does not go by the name {name}: use its IP address or localhost, or \
+             start the server with --admin-host {name}"
+        );
+        Self::new(Kind::Misdirected, detail)
+    }
+
+    /// As many requests as may be are under way.
+    pub(super) fn too_busy() -> Self {
+        let detail = "too many requests with a token are under way; come back when some are done";
+        Self::new(Kind::TooBusy, detail).come_back()
+    }
+
     /// Why `change` could not be made.
     pub(super) fn of_change(error: ChangeError, change: &str) -> Self {
         match error {
@@ -321,9 +340,19 @@ struct Details<'a> {
 /// Gives a problem its body; leaves any other answer as it is.
 pub(super) fn finish(mut response: Response, id: RequestId) -> Response {
     let problem = response.extensions_mut().remove();
-    let Some(Problem(problem)) = problem.or_else(|| Problem::of_status(response.status())) else {
+    let Some(problem) = problem.or_else(|| Problem::of_status(response.status())) else {
         return response;
     };
+    let (_, body) = text(&problem, id);
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
+    *response.body_mut() = Body::from(body);
+    response
+}
+
+/// A problem as it is sent: its status and its body.
+pub(super) fn text(Problem(problem): &Problem, id: RequestId) -> (StatusCode, Vec<u8>) {
     if let Some(cause) = &problem.cause {
         tracing::error!(target: "tenantry::admin", request_id = %id, cause, "a store failed");
     }
@@ -337,10 +366,5 @@ pub(super) fn finish(mut response: Response, id: RequestId) -> Response {
         errors: &problem.errors,
     };
     // Texts and numbers can always be written.
-    let body = serde_json::to_vec(&details).unwrap_or_default();
-    let headers = response.headers_mut();
-    headers.remove(header::CONTENT_LENGTH);
-    headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
-    *response.body_mut() = Body::from(body);
-    response
+    (status, serde_json::to_vec(&details).unwrap_or_default())
 }

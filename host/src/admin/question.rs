@@ -13,6 +13,9 @@ use crate::state::{Step, UsageQuery};
 /// Where nothing is said, the usage of the last day is told.
 const DEFAULT_MINUTES: u64 = 24 * 60;
 
+/// The last minute, of Unix time, at which a span may end: RFC 3339 has no year 10000.
+const MAX_MINUTE: u64 = 253_402_300_800 / 60 - 1;
+
 /// A form in which usage is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -138,6 +141,10 @@ pub(super) fn read(
             }
         }
     };
+    if asked.to > MAX_MINUTE {
+        let name = if place.is_some() { "cursor" } else { "to" };
+        query.wrong(name, "spans end with the year 9999");
+    }
     if asked.from > asked.to {
         query.wrong(
             "from",
@@ -172,6 +179,38 @@ mod tests {
             Some((0, 1440))
         );
         assert_eq!(read("/?from=1990-01-01T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn spans_end_with_the_year_9999() {
+        let read = |text: String| {
+            let uri = text.parse().expect("an address");
+            let asked = read(&uri, &HeaderMap::new(), 7_200_061);
+            asked.map(|(query, _)| query.to).ok()
+        };
+        let last = "9999-12-31T23:59:00Z";
+        let of = |step: &str, to: &str| read(format!("/?step={step}&to={to}"));
+        assert_eq!(of("minute", last), Some(MAX_MINUTE));
+        for (step, to) in [
+            ("minute", "9999-12-31T23:59:01Z"),
+            ("hour", last),
+            ("day", last),
+            ("hour", "9999-12-31T23:30:00-12:00"),
+        ] {
+            assert_eq!(of(step, to), None, "{step} {to}");
+        }
+        let cursor = |to| {
+            let place = Place {
+                from: 0,
+                to,
+                step: Step::Minute,
+                after: (0, 1),
+            };
+            read(format!("/?cursor={}", place.cursor()))
+        };
+        assert_eq!(cursor(MAX_MINUTE), Some(MAX_MINUTE));
+        assert_eq!(cursor(MAX_MINUTE + 1), None);
+        assert_eq!(cursor(u64::MAX), None);
     }
 
     #[test]

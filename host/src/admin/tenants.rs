@@ -21,7 +21,9 @@ use super::{
     row,
     text::{rfc3339_ms, stored_json},
 };
-use crate::state::{Author, Change, ChangeError, Expected, Record, Stage, State, TenantQuery};
+use crate::state::{
+    Author, Change, ChangeError, Expected, Record, Stage, State, TenantQuery, TenantStore,
+};
 
 /// The answer to a request, or why there is none.
 pub(super) type Answer = Result<Response, Problem>;
@@ -141,11 +143,8 @@ pub(super) async fn put(
     let row = row::checked(&id, row::text(&body)?)?;
     let store = &*state.records;
     let expected = condition.expected(store, &id, Expected::Any).await?;
-    let change = Change::Put(row.to_json());
-    let record = state.records.change(&id, change, expected, &by).await;
-    let record = record.map_err(|error| Problem::of_change(error, "put"))?;
-    let record = record.ok_or_else(Problem::no_such_tenant)?;
-    if record.version > 1 {
+    let (record, is_new) = put_row(store, &id, &row.to_json(), expected, &by).await?;
+    if !is_new {
         return Ok(told(StatusCode::OK, &record));
     }
     let mut response = told(StatusCode::CREATED, &record);
@@ -154,6 +153,36 @@ pub(super) async fn put(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// Gives a tenant this row. Says whether it is a new tenant: its version does not, as a row
+/// that is there already changes nothing.
+async fn put_row(
+    store: &dyn TenantStore,
+    id: &str,
+    row: &str,
+    expected: Expected,
+    by: &Author,
+) -> Result<(Record, bool), Problem> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        // Where either is right, it is asked for the one that is likely to be.
+        let this = match expected {
+            Expected::Any if store.get(id).await?.is_none() => Expected::Absent,
+            Expected::Any => Expected::Present,
+            expected => expected,
+        };
+        let change = Change::Put(row.to_owned());
+        match store.change(id, change, this, by).await {
+            Err(ChangeError::Conflict(_)) if expected == Expected::Any && tries < MAX_TRIES => {}
+            Err(error) => return Err(Problem::of_change(error, "put")),
+            Ok(record) => {
+                let record = record.ok_or_else(Problem::no_such_tenant)?;
+                return Ok((record, this == Expected::Absent));
+            }
+        }
+    }
 }
 
 pub(super) async fn patch(

@@ -21,9 +21,12 @@ use super::{
     query::cut,
     question::{Form, Place, read},
     tenants::{Answer, find, json},
-    text::rfc3339_ms,
+    text::rfc3339,
 };
-use crate::state::{State, Step, StoreError, Usage, UsageQuery, UsageRow};
+use crate::{
+    state::{State, Step, StoreError, Usage, UsageQuery, UsageRow},
+    terminal::csv_cell,
+};
 
 /// Rows that are asked for at a time where all are wanted.
 const CSV_ROWS: usize = 1000;
@@ -43,6 +46,7 @@ struct Told<'a> {
     bytes_in: u64,
     bytes_out: u64,
     busy_ns: u64,
+    refused_bytes_in: u64,
 }
 
 impl<'a> Told<'a> {
@@ -54,6 +58,7 @@ impl<'a> Told<'a> {
             bytes_in,
             bytes_out,
             busy_ns,
+            refused_bytes_in,
         } = row.usage;
         Self {
             start: minute(row.minute),
@@ -64,6 +69,7 @@ impl<'a> Told<'a> {
             bytes_in,
             bytes_out,
             busy_ns,
+            refused_bytes_in,
         }
     }
 }
@@ -80,9 +86,8 @@ struct Page<'a> {
 }
 
 fn minute(minute: u64) -> String {
-    // The first one is a time like any other, but 0 ms is one that nobody knows.
-    let first = || "1970-01-01T00:00:00Z".to_owned();
-    rfc3339_ms(minute.saturating_mul(60_000)).unwrap_or_else(first)
+    // Questions end with [`MAX_MINUTE`], and a clock that is past it has nothing to count.
+    rfc3339(u128::from(minute) * 60_000_000_000).unwrap_or_default()
 }
 
 fn step_name(step: Step) -> &'static str {
@@ -218,8 +223,9 @@ fn line(row: &UsageRow, ids: &BTreeMap<TenantKey, String>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let start = minute(row.minute);
     let tenant = ids.get(&row.tenant).map_or("", String::as_str);
+    let tenant = csv_cell(tenant);
     let numbers = row.usage.numbers().map(|number| number.to_string());
-    let fields = [&*start, tenant].into_iter();
+    let fields = [&*start, &*tenant].into_iter();
     let fields = fields.chain(numbers.iter().map(String::as_str));
     // Writing to memory does not fail.
     let _ = writer.write_record(fields);
@@ -233,18 +239,23 @@ mod tests {
 
     #[test]
     fn ids_are_quoted_where_csv_wants_it() {
-        let ids = BTreeMap::from([(1, "a,\"b\"\n".to_owned())]);
+        let ids = BTreeMap::from([(1, "a,\"b\"\n".to_owned()), (3, "=1+1".to_owned())]);
         let row = |tenant| UsageRow {
             tenant,
             minute: 0,
-            usage: Usage::from_numbers([1, 2, 3, 4, 5, 6]),
+            usage: Usage::from_numbers([1, 2, 3, 4, 5, 6, 7]),
         };
         let start = "1970-01-01T00:00:00Z";
-        let quoted = "\"a,\"\"b\"\"\n\"";
+        let quoted = "\"a,\"\"b\"\"\\u{a}\"";
         assert_eq!(
             line(&row(1), &ids),
-            format!("{start},{quoted},1,2,3,4,5,6\n")
+            format!("{start},{quoted},1,2,3,4,5,6,7\n")
         );
-        assert_eq!(line(&row(2), &ids), format!("{start},,1,2,3,4,5,6\n"));
+        assert_eq!(line(&row(2), &ids), format!("{start},,1,2,3,4,5,6,7\n"));
+        // No formula for a spreadsheet.
+        assert_eq!(
+            line(&row(3), &ids),
+            format!("{start},'=1+1,1,2,3,4,5,6,7\n")
+        );
     }
 }

@@ -82,9 +82,18 @@ impl Cluster<'_> {
             format!("{name}:{}", admin.rsplit(':').next().unwrap_or_default())
         });
         let missing = wanted.filter(|target| !targets.contains(target));
-        Ok(missing
+        let mut problems: Vec<_> = missing
             .map(|target| format!("prometheus.yml: does not ask {target}"))
-            .collect())
+            .collect();
+        for (name, server) in members(&compose["services"]) {
+            let names = text_of(&server["environment"]["TENANTRY_ADMIN_HOST"]);
+            if name.starts_with(SERVER) && !names.split(',').any(|known| known == name) {
+                problems.push(format!(
+                    "compose.cluster.yaml: {name} does not go by its name"
+                ));
+            }
+        }
+        Ok(problems)
     }
 
     /// Alerts without a section that says what to do, and sections of no alert.
@@ -152,9 +161,10 @@ impl Cluster<'_> {
                 is_own || tag.is_some_and(|tag| tag != "latest"),
                 "its image has no version",
             ),
-            // The server's own image has no program that could ask.
+            // What runs once has no health.
             (
-                is_own || !service["healthcheck"]["test"].is_null(),
+                !service["healthcheck"]["test"].is_null()
+                    || service["healthcheck"]["disable"] == true,
                 "nobody asks whether it is well",
             ),
             (
@@ -359,6 +369,7 @@ mod tests {
     fn each_change_that_matters_is_a_problem() {
         for (from, to) in [
             ("TENANTRY_CACHE:", "TENANTRY_CASH:"),
+            ("tenantry-1,tenantry-2,", "tenantry-2,"),
             ("${POSTGRES_PASSWORD:?set it to a password}@", "secret@"),
             ("export ADMIN_TOKEN_FILE", "export ADMIN_TOKEN"),
             ("/run/secrets/admin-token", "/run/secrets/token"),

@@ -229,7 +229,7 @@ fn the_audit_and_usage_are_shown() {
     let rows = (0..1500).map(|n| tenantry::state::UsageRow {
         tenant: 1,
         minute: 28_333_320 - n % 1400,
-        usage: tenantry::state::Usage::from_numbers([1, 2, 3, 4, 5, 6]),
+        usage: tenantry::state::Usage::from_numbers([1, 2, 3, 4, 5, 6, 7]),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let added = runtime

@@ -72,6 +72,11 @@ fn check_refusals(api: &mut Api) {
     });
     let away = start(|state| state.usage = Arc::new(Away));
     away.store.is_away.store(true, Ordering::SeqCst);
+    let no_requests = Settings {
+        max_requests: 0,
+        ..Settings::default()
+    };
+    let busy = Administered::with(Way::Native, no_requests, |_| {});
     for (method, path) in api.operations() {
         let (method, path) = (&*method, &*path);
         let acme = || good(method, path, "acme");
@@ -84,6 +89,9 @@ fn check_refusals(api: &mut Api) {
             api.check(method, path, &reply);
         };
         check(401, ask(server.admin, &acme()));
+        let elsewhere = with_header(acme(), "host", "rebound.example");
+        check(421, server.ask(&elsewhere));
+        check(503, busy.ask(&acme()));
         let mut unknown = acme();
         unknown.target += "?zzz=1";
         check(400, server.ask(&unknown));
@@ -313,6 +321,34 @@ fn every_parameter_is_described_and_no_other() {
     }
     let all = api.json["components"]["parameters"].as_object();
     assert_eq!(used.len(), all.expect("parameters").len());
+}
+
+/// What the description says of a parameter, the server says, too.
+#[test]
+fn an_empty_cursor_is_no_cursor_and_an_empty_list_of_tags_is_a_list() {
+    let server = start(|_| {});
+    let parameters = &description(&server).json["components"]["parameters"];
+    assert_eq!(
+        parameters["cursor"]["schema"]["pattern"],
+        "^[A-Za-z0-9_-]+$"
+    );
+    for path in [
+        "/tenants",
+        "/audit",
+        "/usage",
+        "/tenants/acme/usage",
+        "/tenants/acme/sessions",
+    ] {
+        server.json(&get(&format!("{path}?cursor=")), 400);
+    }
+    for name in ["if-match", "if-none-match"] {
+        let schema = &parameters[name]["schema"];
+        assert!(schema.get("minLength").is_none() && schema.get("pattern").is_none());
+        let read = with_header(get("/tenants/acme"), name, "");
+        server.json(&read, 200);
+    }
+    let change = with_header(good("patch", "/tenants/{id}", "acme"), "if-match", "");
+    server.json(&change, 412);
 }
 
 #[test]

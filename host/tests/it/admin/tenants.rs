@@ -3,9 +3,13 @@
 use serde_json::json;
 use tenantry::admin::Settings;
 
+use tenantry_conformance::Reply;
+
 use crate::support::{
-    admin::{Administered, patch, problem, put, request},
-    client::{ask, chat, get, open_session},
+    admin::{Administered, authorized, patch, problem, put, request, token_file},
+    client::{ask, chat, get, open_session, with_header},
+    database::{Database, Sqlite, import},
+    program::Program,
     server::Way,
 };
 
@@ -244,4 +248,58 @@ fn what_cannot_be_done_in_a_state_is_a_conflict() {
     }
     let purge = server.ask(&request("DELETE", "/tenants/nobody"));
     assert_eq!(problem(&purge).1, "no-such-tenant");
+}
+
+/// Whether a tenant is new is not to be seen by its version: a row that is there already
+/// changes nothing.
+#[test]
+fn a_tenant_is_created_once() {
+    let token = token_file().to_str().expect("UTF-8");
+    let state = Sqlite::new();
+    import(&state, "tenants.jsonl");
+    let server = Program::serve(&[
+        "--engine=native",
+        "--state",
+        &state.state(),
+        "--admin=127.0.0.1:0",
+        "--admin-token-file",
+        token,
+    ]);
+    let admin = server.admin_address();
+    let ask = |exchange| ask(admin, &authorized(exchange));
+    let is = |reply: Reply, status, version| {
+        assert_eq!(reply.status, status, "{}", reply.text());
+        assert_eq!(reply.header("etag"), Some(version));
+        assert_eq!(reply.header("location").is_some(), status == 201);
+    };
+    is(ask(put("umbrella", UMBRELLA)), 201, "\"1\"");
+    is(ask(put("umbrella", UMBRELLA)), 200, "\"1\"");
+    let any = with_header(put("umbrella", UMBRELLA), "if-match", "*");
+    is(ask(any), 200, "\"1\"");
+    let this = with_header(put("umbrella", UMBRELLA), "if-match", "\"1\"");
+    is(ask(this), 200, "\"1\"");
+    // Of the file that was imported.
+    let row = r#"{"name":"n","welcome":"w"}"#;
+    is(ask(put("acme", row)), 200, "\"2\"");
+    let new = with_header(put("new", row), "if-none-match", "*");
+    is(ask(new.clone()), 201, "\"1\"");
+    assert_eq!(ask(new).status, 412);
+}
+
+#[test]
+fn a_version_is_named_as_it_is_told_and_in_lists_of_any_form() {
+    let server = Administered::start();
+    let status = |tags: &str| {
+        let change = with_header(patch("acme", r#"{"name":"n"}"#), "if-match", tags);
+        server.ask(&change).status
+    };
+    for tags in [r#""+1""#, r#""01""#, r#""a,1""#, r#"W/"1""#, r#""1,2""#] {
+        assert_eq!(status(tags), 412, "{tags}");
+    }
+    for tags in ["1", r#""1"#, r#""1" "2""#] {
+        assert_eq!(status(tags), 400, "{tags}");
+    }
+    assert_eq!(status(r#", "a,b",, "1","#), 200);
+    let read = with_header(get("/tenants/acme"), "if-none-match", r#""a,b", W/"2","#);
+    assert_eq!(server.ask(&read).status, 304);
 }

@@ -1,9 +1,10 @@
 //! Usage over the admin API: spans, pages and CSV.
 
 use std::{
+    io::Read as _,
     sync::Arc,
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use tenantry_conformance::Exchange;
 
 use crate::support::{
     admin::{Administered, authorized, problem},
-    client::{Connection, ask_raw, get, with_header},
+    client::{Connection, PATIENCE, ask_raw, get, with_header},
     server::Way,
     stores::batch,
 };
@@ -60,11 +61,11 @@ fn start(answers: usize) -> Administered {
     })
 }
 
-fn add(server: &Administered, rows: &[(u64, u32)]) {
+pub(super) fn add(server: &Administered, rows: &[(u64, u32)]) {
     let rows = rows.iter().map(|(minute, tenant)| UsageRow {
         tenant: *tenant,
         minute: *minute,
-        usage: Usage::from_numbers([1, 2, 3, 4, 5, 6]),
+        usage: Usage::from_numbers([1, 2, 3, 4, 5, 6, 7]),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let added = runtime
@@ -109,6 +110,7 @@ fn usage_is_told_by_span_and_tenant() {
         json!({
             "start": "2023-11-14T22:00:00Z", "tenant": "acme", "chats": 2, "refused": 4,
             "sessions": 6, "bytes_in": 8, "bytes_out": 10, "busy_ns": 12,
+            "refused_bytes_in": 14,
         })
     );
     let expected = [
@@ -167,15 +169,16 @@ fn csv_has_all_pages() {
         let answer = csv(exchange);
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         assert!(answer.contains("content-type: text/csv; charset=utf-8; header=present"));
-        let head = "start,tenant,chats,refused,sessions,bytes_in,bytes_out,busy_ns\n";
+        let head =
+            "start,tenant,chats,refused,sessions,bytes_in,bytes_out,busy_ns,refused_bytes_in\n";
         assert!(answer.contains(head));
         let lines = answer
             .lines()
-            .filter(|line| line.ends_with("Z,acme,1,2,3,4,5,6"));
+            .filter(|line| line.ends_with("Z,acme,1,2,3,4,5,6,7"));
         assert_eq!(lines.count(), 1400);
         let lines = answer
             .lines()
-            .filter(|line| line.ends_with("Z,globex,1,2,3,4,5,6"));
+            .filter(|line| line.ends_with("Z,globex,1,2,3,4,5,6,7"));
         assert_eq!(lines.count(), 1100);
         // The end of chunks: it is whole.
         assert!(answer.ends_with("0\r\n\r\n"));
@@ -233,6 +236,10 @@ fn wrong_questions_are_named() {
             "from=2023-11-15T00:00:00Z&to=2023-11-14T00:00:00Z",
             "it must be before to",
         ),
+        (
+            "from=9999-12-31T00:00:00Z&to=9999-12-31T23:59:59Z&step=day",
+            "spans end with the year 9999",
+        ),
         ("format=csv&limit=1", "CSV has no pages"),
         (
             &format!("cursor={next}&step=day"),
@@ -275,7 +282,7 @@ impl UsageStore for Endless {
 #[test]
 fn a_client_that_takes_no_more_of_an_export_is_given_up() {
     let settings = Settings {
-        max_connections: 1,
+        max_requests: 1,
         write_timeout: Duration::from_millis(100),
         ..Settings::default()
     };
@@ -283,6 +290,31 @@ fn a_client_that_takes_no_more_of_an_export_is_given_up() {
     let server = Administered::with(Way::Native, settings, endless);
     let mut client = Connection::open(server.admin);
     client.send_exchange(&authorized(get("/usage?format=csv")));
-    // There is room for one connection: this one waits until the other is gone.
+    // There is room for one request with a token, until it is given up.
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let reply = server.ask(&get("/tenants"));
+        if reply.status == 200 {
+            break;
+        }
+        assert_eq!(problem(&reply), (503, "too-busy".into()));
+        assert!(Instant::now() < end, "it is never given up");
+    }
+}
+
+#[test]
+fn an_export_that_is_on_its_way_makes_no_room_for_strangers() {
+    let endless = |state: &mut State| state.usage = Arc::new(Endless);
+    let server = Administered::with(Way::Native, Settings::default(), endless);
+    let mut client = Connection::open(server.admin);
+    client.send_exchange(&authorized(get("/usage?format=csv")));
+    let mut first = [0; 1000];
+    let mut stream = client.stream();
+    stream.read_exact(&mut first).expect("the answer begins");
+    let strangers: Vec<_> = (0..300).map(|_| Connection::open(server.admin)).collect();
     assert_eq!(server.ask(&get("/tenants")).status, 200);
+    // More than what can have been on its way before.
+    let mut more = vec![0; 32 << 20];
+    stream.read_exact(&mut more).expect("it goes on");
+    drop(strangers);
 }

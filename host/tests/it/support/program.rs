@@ -7,10 +7,10 @@ use std::{
     process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use super::client::PATIENCE;
+use super::client::{PATIENCE, ask, get};
 
 /// The program with these arguments, and with an environment that says nothing about it.
 pub(crate) fn tenantry(args: &[&str]) -> Command {
@@ -132,6 +132,16 @@ impl Program {
             word.parse().ok()
         });
         address.unwrap_or_else(|| panic!("no address in {line}"))
+    }
+
+    /// Waits until it is ready, as its admin listener says.
+    pub(crate) fn wait_until_ready(&self) {
+        let admin = self.admin_address();
+        let end = Instant::now() + PATIENCE;
+        while ask(admin, &get("/readyz")).status != 200 {
+            assert!(Instant::now() < end, "it is never ready: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Waits until its log has a text so many times.
