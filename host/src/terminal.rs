@@ -2,8 +2,8 @@
 //! spreadsheet.
 //!
 //! What is escaped has no width, ends a line, moves the cursor, or turns the writing around:
-//! controls (Cc), format characters (Cf) and separators of lines and paragraphs (Zl, Zp). An
-//! id that has one can thus be told from one that has not.
+//! controls (Cc), format characters (Cf) and separators of lines and paragraphs (Zl, Zp). So
+//! an id that has one differs from one that has not.
 
 use std::{
     borrow::Cow,

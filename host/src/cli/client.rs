@@ -232,7 +232,7 @@ impl Client {
         }
     }
 
-    /// Hands the items of all pages of an answer to `take`, page by page, as they were told.
+    /// Hands the items of all pages of an answer to `take`, page by page, as the server sends them.
     /// `list` is the member that has them. A table is made once all of them are there.
     pub(super) fn pages(
         &self,

@@ -70,7 +70,7 @@ struct Obstacle {
 /// there, an answer to GET / is as good.
 ///
 /// # Errors
-/// It is not, or does not say so in time.
+/// It is not, or its answer does not come in time.
 pub fn ask(task: &Task) -> Result<(), Error> {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)

@@ -197,7 +197,7 @@ pub enum Error {
         max: u64,
     },
     /// A list has no end, or one that is too far. What was printed of it is not all.
-    #[error("{server} tells a list that does not end: {what}")]
+    #[error("{server} sends a list that does not end: {what}")]
     Endless {
         /// The address.
         server: String,
@@ -238,8 +238,8 @@ pub fn run(task: &Task, out: &mut dyn Write) -> Result<(), Error> {
     let tokens = Tokens::read(&task.token_file)?;
     let client = Client::new(&task.server, &tokens, task.timeout);
     match &task.ask {
-        ask @ (Ask::Usage { .. } | Ask::Audit(_)) => usage::tell(&client, ask, task.output, out),
-        ask => tenants::tell(&client, ask, task.output, out),
+        ask @ (Ask::Usage { .. } | Ask::Audit(_)) => usage::print(&client, ask, task.output, out),
+        ask => tenants::print(&client, ask, task.output, out),
     }
 }
 

@@ -217,13 +217,20 @@ pub(crate) struct AuditOpts {
 #[derive(Debug, Args)]
 pub(crate) struct HealthOpts {
     /// Address of the server's admin listener; or of the service, where there is no other
-    #[arg(
-        value_name = "URL",
-        env = "TENANTRY_ADMIN_URL",
-        default_value = "http://127.0.0.1:9001",
-        value_parser = server
-    )]
-    server: String,
+    /// [default: where the variables of `tenantry serve` have it listen, or else
+    /// http://127.0.0.1:9001]
+    #[arg(value_name = "URL", env = "TENANTRY_ADMIN_URL", value_parser = server)]
+    server: Option<String>,
+
+    /// Where the environment of a container has its server listen
+    #[arg(long, env = "TENANTRY_LISTEN", hide = true)]
+    listen: Option<String>,
+
+    #[arg(long, env = "TENANTRY_ADMIN", hide = true)]
+    admin: Option<String>,
+
+    #[arg(long, env = "TENANTRY_ADMIN_TOKEN_FILE", hide = true)]
+    admin_token_file: Option<PathBuf>,
 
     /// Asks whether the server is alive, ready or not
     #[arg(long)]
@@ -235,14 +242,41 @@ pub(crate) struct HealthOpts {
 }
 
 impl HealthOpts {
-    /// What is to be done.
-    pub(crate) fn into_task(self) -> health::Task {
+    /// What is to be done. `port` is what PORT in the environment says.
+    pub(crate) fn into_task(self, port: Option<&str>) -> health::Task {
+        let server = self.server.unwrap_or_else(|| {
+            // Without a token there is no admin listener.
+            match self.admin_token_file {
+                Some(_) => near(self.admin.as_deref(), None, DEFAULT_ADMIN),
+                None if self.listen.is_none() && port.is_none() => {
+                    format!("http://{DEFAULT_ADMIN}")
+                }
+                None => near(self.listen.as_deref(), port, DEFAULT_LISTEN),
+            }
+        });
         health::Task {
-            server: self.server,
+            server,
             live: self.live,
             timeout: self.timeout,
         }
     }
+}
+
+const DEFAULT_ADMIN: &str = "127.0.0.1:9001";
+const DEFAULT_LISTEN: &str = "127.0.0.1:8001";
+
+/// The URL at which this machine reaches a server that listens on `listen`, and on `port` where
+/// that is said.
+fn near(listen: Option<&str>, port: Option<&str>, default: &str) -> String {
+    let listen = listen.unwrap_or(default);
+    let (host, own_port) = listen.rsplit_once(':').unwrap_or((listen, ""));
+    let host = match host {
+        // All addresses: one of them is this machine's own.
+        "0.0.0.0" | "" => "127.0.0.1",
+        "[::]" => "[::1]",
+        host => host,
+    };
+    format!("http://{host}:{}", port.unwrap_or(own_port))
 }
 
 /// `tenantry usage`
@@ -396,4 +430,23 @@ fn step(text: &str) -> Result<&'static str, &'static str> {
     names
         .find(|name| *name == text)
         .ok_or("it must be minute, hour or day")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_of_this_machine_is_reached_near_by() {
+        for (listen, port, url) in [
+            (None, None, "http://127.0.0.1:8001"),
+            (None, Some("9000"), "http://127.0.0.1:9000"),
+            (Some("0.0.0.0:8000"), None, "http://127.0.0.1:8000"),
+            (Some("0.0.0.0:8000"), Some("80"), "http://127.0.0.1:80"),
+            (Some("[::]:8000"), None, "http://[::1]:8000"),
+            (Some("10.0.0.1:8000"), None, "http://10.0.0.1:8000"),
+        ] {
+            assert_eq!(near(listen, port, DEFAULT_LISTEN), url);
+        }
+    }
 }

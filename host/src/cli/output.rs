@@ -38,7 +38,7 @@ pub(super) fn table(columns: &[&str], items: &[Box<RawValue>]) -> String {
     lines.map(|line| line.trim().to_owned() + "\n").collect()
 }
 
-/// A list in JSON, printed page by page: each item as it was told, on a line of its own.
+/// A list in JSON, printed page by page: each item as the server sends it, on a line of its own.
 pub(super) struct JsonList<'a> {
     out: &'a mut dyn Write,
     is_begun: bool,

@@ -1,4 +1,4 @@
-//! How far a long answer has come, for whoever waits for it.
+//! How far a long answer has come, for the person who waits for it.
 
 use std::{
     io::{self, IsTerminal as _, Stderr, Write},
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_takes_long_is_told_and_what_is_told_is_taken_back() {
+    fn a_long_wait_shows_a_line_that_goes_away() {
         let mut out = Vec::new();
         let mut progress = Progress::new(Some(&mut out), Instant::now());
         progress.came(2, 1024);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quick_or_seen_by_nobody_is_not_told() {
+    fn a_short_wait_and_a_pipe_show_nothing() {
         let mut out = Vec::new();
         let mut progress = Progress::new(Some(&mut out), Instant::now() + FIRST);
         progress.came(1, 1);

@@ -26,7 +26,7 @@ const COLUMNS: [&str; 5] = ["id", "state", "version", "changed", "row/name"];
 const ALL_COLUMNS: [&str; 6] = ["id", "state", "version", "created", "changed", "row"];
 
 /// Asks, and prints the answer.
-pub(super) fn tell(
+pub(super) fn print(
     client: &Client,
     ask: &Ask,
     output: Output,
@@ -42,13 +42,13 @@ pub(super) fn tell(
             let path = format!("{}/sessions?limit={SMALL_ITEMS}", path(id));
             list(client, &path, "sessions", &["id", "used"], output, out)
         }
-        ask => write(out, &told(client, ask, output)?),
+        ask => write(out, &one(client, ask, output)?),
     }
 }
 
 /// The answer to a question about one tenant, as it is printed.
-fn told(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
-    let one = |item: Box<RawValue>, columns: &[&str]| match output {
+fn one(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
+    let shown = |item: Box<RawValue>, columns: &[&str]| match output {
         Output::Table => table(columns, &[item]),
         Output::Json | Output::Csv => escaped_json(item.get()).into_owned() + "\n",
     };
@@ -58,7 +58,7 @@ fn told(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
                 path: path(id),
                 ..Call::default()
             };
-            one(client.ask_json(call)?, &ALL_COLUMNS)
+            shown(client.ask_json(call)?, &ALL_COLUMNS)
         }
         Ask::Add { id, row } => {
             let text = read(row)?;
@@ -68,7 +68,7 @@ fn told(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
                 condition: Some((header::IF_NONE_MATCH, "*".to_owned())),
                 body: Some((&text, "application/json")),
             };
-            one(client.ask_json(call)?, &COLUMNS)
+            shown(client.ask_json(call)?, &COLUMNS)
         }
         Ask::Replace { id, row, version } => {
             let text = read(row)?;
@@ -78,7 +78,7 @@ fn told(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
                 condition: Some(condition(*version)),
                 body: Some((&text, "application/json")),
             };
-            one(client.ask_json(call)?, &COLUMNS)
+            shown(client.ask_json(call)?, &COLUMNS)
         }
         Ask::Patch { id, row, version } => {
             let text = read(row)?;
@@ -88,7 +88,7 @@ fn told(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
                 condition: version.map(|version| condition(Some(version))),
                 body: Some((&text, "application/merge-patch+json")),
             };
-            one(client.ask_json(call)?, &COLUMNS)
+            shown(client.ask_json(call)?, &COLUMNS)
         }
         Ask::Change { id, what, version } => {
             let call = Call {
@@ -97,7 +97,7 @@ fn told(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
                 condition: version.map(|version| condition(Some(version))),
                 body: None,
             };
-            one(client.ask_json(call)?, &COLUMNS)
+            shown(client.ask_json(call)?, &COLUMNS)
         }
         Ask::Purge { id, version } => {
             let call = Call {

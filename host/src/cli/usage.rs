@@ -55,7 +55,7 @@ fn place(ask: &Ask) -> (String, &'static str, &'static [&'static str]) {
 }
 
 /// Asks, and prints the answer.
-pub(super) fn tell(
+pub(super) fn print(
     client: &Client,
     ask: &Ask,
     output: Output,

@@ -121,7 +121,10 @@ pub fn parse(
         Command::Tenants(opts) => ask(opts.into_task()),
         Command::Audit(opts) => ask(opts.into_task()),
         Command::Usage(opts) => ask(opts.into_task()),
-        Command::Health(opts) => Ok(Task::Health(opts.into_task())),
+        Command::Health(opts) => {
+            let port = port.as_deref().and_then(std::ffi::OsStr::to_str);
+            Ok(Task::Health(opts.into_task(port)))
+        }
         Command::Check { file } => Ok(Task::Check(file)),
         Command::Import(opts) => Ok(Task::Import(ImportTask {
             place: with_secret(&opts.state, STATE_FLAG, place)?,

@@ -1,4 +1,4 @@
-//! Tenants that nobody is told of who does not know them.
+//! Tenants that GET / keeps to itself.
 
 use std::sync::Arc;
 

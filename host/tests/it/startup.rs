@@ -440,7 +440,7 @@ fn tenants_that_are_not_listed_are_served() {
         let reply = ask(server.address, &chat("acme", &session, "hi"));
         assert_eq!(reply.status, 200);
     }
-    // By the flag and by the variable; and whoever runs the service sees them still.
+    // By the flag and by the variable; the admin API still lists them.
     let token = token_file().to_str().expect("UTF-8");
     let args = [
         "serve",

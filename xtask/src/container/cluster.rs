@@ -61,10 +61,19 @@ impl Cluster<'_> {
         Ok(problems)
     }
 
-    /// Servers that Prometheus does not ask.
+    /// Servers that Prometheus does not ask, or that would not answer to their names.
     fn scraped(&self, compose: &Value) -> Result<Vec<String>> {
+        let mut problems = Vec::new();
+        for (name, server) in members(&compose["services"]) {
+            let names = text_of(&server["environment"]["TENANTRY_ADMIN_HOST"]);
+            if name.starts_with(SERVER) && !names.split(',').any(|known| known == name) {
+                problems.push(format!(
+                    "compose.cluster.yaml: {name} does not go by its name"
+                ));
+            }
+        }
         let Some(text) = self.prometheus else {
-            return Ok(Vec::new());
+            return Ok(problems);
         };
         let documents = documents(text).context("prometheus.yml")?;
         let mut targets = BTreeSet::new();
@@ -82,17 +91,7 @@ impl Cluster<'_> {
             format!("{name}:{}", admin.rsplit(':').next().unwrap_or_default())
         });
         let missing = wanted.filter(|target| !targets.contains(target));
-        let mut problems: Vec<_> = missing
-            .map(|target| format!("prometheus.yml: does not ask {target}"))
-            .collect();
-        for (name, server) in members(&compose["services"]) {
-            let names = text_of(&server["environment"]["TENANTRY_ADMIN_HOST"]);
-            if name.starts_with(SERVER) && !names.split(',').any(|known| known == name) {
-                problems.push(format!(
-                    "compose.cluster.yaml: {name} does not go by its name"
-                ));
-            }
-        }
+        problems.extend(missing.map(|target| format!("prometheus.yml: does not ask {target}")));
         Ok(problems)
     }
 

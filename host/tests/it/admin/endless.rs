@@ -99,7 +99,7 @@ fn a_list_whose_pages_do_not_end_is_an_error() {
     let refused = |server: SocketAddr| {
         let args = ["tenants", "list", "--timeout=200ms"];
         let line = complains(in_time(|| with(server, &args)), 1);
-        let start = format!("http://{server} tells a list that does not end: ");
+        let start = format!("http://{server} sends a list that does not end: ");
         let what = line.strip_prefix(&start).map(str::to_owned);
         what.unwrap_or(line)
     };
@@ -157,7 +157,7 @@ fn an_answer_without_bounds_is_not_read() {
     let line = complains(in_time(|| with(server, &["tenants", "show", "a"])), 1);
     let expected = format!("http://{server} sends an answer of more than 268435456 bytes");
     assert!(line.starts_with(&expected), "{line}");
-    // One that does not say how long it is.
+    // One without a length.
     let server = serve(|_, _, socket| {
         let _ = socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
         while socket.write_all(&[b' '; 64 << 10]).is_ok() {}

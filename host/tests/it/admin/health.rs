@@ -48,9 +48,25 @@ fn a_server_is_well_while_it_is_ready() {
     // The service's own port says as much by answering.
     assert_well(&health(server.address, &[]));
     assert_well(&health(server.address, &["--live"]));
-    let mut command = tenantry(&["health"]);
-    command.env("TENANTRY_ADMIN_URL", format!("http://{admin}/"));
-    assert_well(&command.output().expect("the program runs"));
+    // In a container, by the variables that the server has.
+    let address = server.address.to_string();
+    let port = server.address.port().to_string();
+    let (admin_text, token) = (admin.to_string(), token_file().display().to_string());
+    let url = format!("http://{admin}/");
+    for variables in [
+        &[("TENANTRY_ADMIN_URL", &*url)][..],
+        &[("TENANTRY_LISTEN", &*address)],
+        &[("TENANTRY_LISTEN", "0.0.0.0:1"), ("PORT", &*port)],
+        &[
+            ("TENANTRY_LISTEN", "0.0.0.0:1"),
+            ("TENANTRY_ADMIN", &*admin_text),
+            ("TENANTRY_ADMIN_TOKEN_FILE", &*token),
+        ],
+    ] {
+        let mut command = tenantry(&["health"]);
+        command.envs(variables.iter().copied());
+        assert_well(&command.output().expect("the program runs"));
+    }
 
     server.signal("TERM");
     server.wait_for_line("going to stop");
