@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use crate::{
     process::{cargo, read, root, run},
-    setup::{Component, WASM_TARGET, component, haproxy, postgres, programs, prometheus, stores},
+    setup::{
+        Component, WASM_TARGET, component, haproxy, pgbouncer, postgres, programs, prometheus,
+        stores,
+    },
     steps::Outcome,
 };
 
@@ -162,6 +165,9 @@ pub(crate) fn test() -> Result<Outcome> {
     test.args(["test", "--workspace", "--locked"]).args(guests);
     if haproxy().is_ok() {
         test.env("TENANTRY_TEST_HAPROXY", "1");
+    }
+    if pgbouncer().is_ok() {
+        test.env("TENANTRY_TEST_PGBOUNCER", "1");
     }
     let postgres = postgres();
     if postgres.is_ok() {

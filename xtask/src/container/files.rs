@@ -66,8 +66,10 @@ impl Files<'_> {
             "it does not listen, on all addresses, at the port that it exposes",
         ));
         checks.push((
-            is_set("TENANTRY_TENANTS", "/tenants.jsonl"),
-            "it does not read the file that it has",
+            environment
+                .iter()
+                .all(|(name, _)| *name != "TENANTRY_TENANTS"),
+            "it names a tenants file, which the server warns of where there is a database",
         ));
         Ok(failed("Dockerfile", &checks))
     }
@@ -185,6 +187,10 @@ mod tests {
             ("rust:1.95.0", "rust:1.94.0"),
             ("FROM scratch", "FROM debian"),
             ("USER 65534:65534", "USER 0"),
+            (
+                "ENV TENANTRY_LISTEN",
+                "ENV TENANTRY_TENANTS=/tenants.jsonl TENANTRY_LISTEN",
+            ),
             ("EXPOSE 8000", "EXPOSE 8001"),
             ("0.0.0.0:8000", "127.0.0.1:8000"),
             ("COPY tenants.jsonl", "COPY Cargo.toml"),

@@ -16,8 +16,8 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 pub(crate) use self::{
     node::npm_ci,
     programs::{
-        chromium, firefox, haproxy, load_tools, postgres, programs, prometheus, soak_tools, stores,
-        valgrind,
+        chromium, firefox, haproxy, load_tools, pgbouncer, postgres, programs, prometheus,
+        soak_tools, stores, valgrind,
     },
     python::Packages,
     tools::{CARGO_DENY, OHA},

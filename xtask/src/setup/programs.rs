@@ -115,6 +115,14 @@ pub(crate) fn haproxy() -> Result<()> {
     install_unless(is_there, &["haproxy"], apt_get)
 }
 
+/// Makes sure that there is a pooler of connections to PostgreSQL.
+///
+/// # Errors
+/// It is missing, and can't be installed.
+pub(crate) fn pgbouncer() -> Result<()> {
+    install(&["pgbouncer"], apt_get)
+}
+
 /// Makes sure that there is a Python with its installer of packages.
 ///
 /// # Errors
