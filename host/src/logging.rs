@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use tracing::{Subscriber, field::Field};
+use tracing::{Level, Subscriber, field::Field, level_filters::LevelFilter};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     Layer,
@@ -38,6 +38,23 @@ impl Log {
     }
 }
 
+/// The filter without what the library for databases says at the usual levels, unless the
+/// filter names it: statements that took long, with their text, notices of the database,
+/// parameters of URLs with their values, and errors, which whoever has asked it says, too.
+fn quiet(filter: Targets) -> Targets {
+    let is_named = filter
+        .iter()
+        .any(|(target, _)| target.starts_with(DATABASES));
+    let is_verbose = filter.would_enable(DATABASES, &Level::DEBUG);
+    if is_named || is_verbose {
+        return filter;
+    }
+    filter.with_target(DATABASES, LevelFilter::OFF)
+}
+
+/// The library for databases.
+const DATABASES: &str = "sqlx";
+
 /// Sends the log of this process on its way.
 pub(crate) fn start(form: LogForm, filter: Targets) -> Log {
     let (writer, guard) = NonBlockingBuilder::default()
@@ -46,7 +63,7 @@ pub(crate) fn start(form: LogForm, filter: Targets) -> Log {
         .finish(io::stderr());
     let dropped = writer.error_counter();
     let layer = layer(form, writer, io::stderr().is_terminal());
-    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(quiet(filter)));
     // Only tests start a second log; they keep their first.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Log {
@@ -134,6 +151,23 @@ mod tests {
                     assert_eq!(json["shown"], EVIL);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_the_library_for_databases_says_is_logged_where_it_is_asked_for() {
+        for (filter, level, is_logged) in [
+            ("info", Level::WARN, false),
+            ("info", Level::ERROR, false),
+            ("warn,tenantry::access=off", Level::WARN, false),
+            ("off", Level::ERROR, false),
+            ("debug", Level::WARN, true),
+            ("info,sqlx=info", Level::INFO, true),
+            ("info,sqlx::query=warn", Level::WARN, true),
+        ] {
+            let quiet = quiet(filter.parse().expect(filter));
+            let found = quiet.would_enable("sqlx::query", &level);
+            assert_eq!(found, is_logged, "{filter} {level}");
         }
     }
 }
