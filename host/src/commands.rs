@@ -1,4 +1,5 @@
-//! What is done once and without a server: checking a file, importing and exporting tenants.
+//! What is done once and without a server: checking a file, importing and exporting tenants,
+//! bringing a database up to date.
 
 use std::{
     fs, io,
@@ -11,7 +12,7 @@ use crate::{
     opts::{ExportTask, ImportTask},
     state::{
         Author, SystemClock,
-        sql::{self, ExportError, Exported, ImportError, Place, StoreSettings},
+        sql::{self, ExportError, Exported, ImportError, OpenError, Place, StoreSettings},
     },
     tenants_file::{self, ReadError},
     terminal::{Escaping, Kind, escaped_lines},
@@ -27,6 +28,9 @@ pub enum Error {
     /// Nothing was imported.
     #[error(transparent)]
     Import(ImportError),
+    /// The database was not brought up to date.
+    #[error(transparent)]
+    Migrate(#[from] OpenError),
     /// Tenants were not exported, or not all of them.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -51,7 +55,11 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Tenants(_) => 2,
-            Self::Import(_) | Self::Export(_) | Self::Unwritable { .. } | Self::Output(_) => 1,
+            Self::Import(_)
+            | Self::Migrate(_)
+            | Self::Export(_)
+            | Self::Unwritable { .. }
+            | Self::Output(_) => 1,
         }
     }
 }
@@ -104,8 +112,30 @@ pub fn import(task: &ImportTask, out: &mut dyn Write) -> Result<(), Error> {
         }
         Err(error) => return Err(Error::Import(error)),
     }
+    warn_of(&task.place);
     out.write_all(escaped_lines(&lines).as_bytes())
         .map_err(Error::Output)
+}
+
+/// Brings a database up to date, and says so on `out`.
+///
+/// # Errors
+/// The database cannot be used, or this role may not change it.
+pub fn migrate(place: Place, out: &mut dyn Write) -> Result<(), Error> {
+    let settings = store(place);
+    sql::migrate(&settings)?;
+    warn_of(&settings.place);
+    let line = format!("{}: the schema is up to date\n", settings.place);
+    out.write_all(escaped_lines(&line).as_bytes())
+        .map_err(Error::Output)
+}
+
+/// Says what is odd about how a database is kept.
+#[expect(clippy::print_stderr, reason = "standard output may be the file")]
+fn warn_of(place: &Place) {
+    for warning in place.warnings() {
+        eprintln!("warning: {}", escaped_lines(&warning));
+    }
 }
 
 /// Writes the tenants of a database as a tenants file.
@@ -126,13 +156,63 @@ pub fn export(task: &ExportTask) -> Result<(), Error> {
                 path: path.clone(),
                 source,
             };
-            let file = fs::File::create(path).map_err(unwritable)?;
-            let mut file = io::BufWriter::new(file);
-            sql::export(&settings, task.archived, &mut file)?
+            let target = Target::of(path);
+            let written = (|| {
+                let file = fs::File::create(&target.partial).map_err(unwritable)?;
+                let mut file = io::BufWriter::new(file);
+                let exported = sql::export(&settings, task.archived, &mut file)?;
+                target.finish().map_err(unwritable)?;
+                Ok(exported)
+            })();
+            written.inspect_err(|_: &Error| target.give_up())?
         }
     };
     warn(&exported, task.archived);
+    warn_of(&settings.place);
     Ok(())
+}
+
+/// A file that is to be written, all of it or not at all.
+struct Target {
+    path: PathBuf,
+    /// What is written; something else than a file is written at once.
+    partial: PathBuf,
+}
+
+impl Target {
+    fn of(path: &Path) -> Self {
+        // Where a link leads to is written, and not the link.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let is_file = fs::metadata(&path).map_or(true, |found| found.is_file());
+        let partial = match path.file_name() {
+            Some(name) if is_file => {
+                let mut name = name.to_owned();
+                name.push(format!(".{}.partial", std::process::id()));
+                path.with_file_name(name)
+            }
+            _ => path.clone(),
+        };
+        Self { path, partial }
+    }
+
+    /// All of it is written.
+    fn finish(&self) -> io::Result<()> {
+        if self.path == self.partial {
+            return Ok(());
+        }
+        if let Ok(replaced) = fs::metadata(&self.path) {
+            fs::set_permissions(&self.partial, replaced.permissions())?;
+        }
+        fs::File::open(&self.partial)?.sync_all()?;
+        fs::rename(&self.partial, &self.path)
+    }
+
+    fn give_up(&self) {
+        if self.path != self.partial {
+            // It may not have been made.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
 }
 
 /// Says what a tenants file cannot.
@@ -163,5 +243,6 @@ fn store(place: Place) -> StoreSettings {
     StoreSettings {
         place,
         timeout: Duration::from_secs(60),
+        create: false,
     }
 }

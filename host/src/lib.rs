@@ -1,6 +1,7 @@
 //! The server: the core's rules in sandboxes, behind HTTP.
 
 pub mod admin;
+pub mod causes;
 pub mod cli;
 pub mod commands;
 pub mod engine;

@@ -3,6 +3,7 @@
 use std::{env, io, process::ExitCode};
 
 use tenantry::{
+    causes,
     cli::{self, health},
     commands,
     opts::{self, Task},
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         Task::Check(file) => commands::check(&file, &mut io::stdout()).map_err(of_command),
         Task::Import(task) => commands::import(&task, &mut io::stdout()).map_err(of_command),
         Task::Export(task) => commands::export(&task).map_err(of_command),
+        Task::Migrate(place) => commands::migrate(place, &mut io::stdout()).map_err(of_command),
         Task::Serve(task) => run::serve(*task).map_err(of_run),
         Task::Health(task) => {
             return match health::ask(&task) {
@@ -53,5 +55,6 @@ fn of_command(error: commands::Error) -> (u8, anyhow::Error) {
 /// Prints an error and what caused it.
 #[expect(clippy::print_stderr, reason = "what a program says before it exits")]
 fn complain(error: &anyhow::Error) {
-    eprintln!("error: {}", escaped_lines(&format!("{error:#}")));
+    let said = causes::all(error.as_ref());
+    eprintln!("error: {}", escaped_lines(&said));
 }

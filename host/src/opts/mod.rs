@@ -1,5 +1,7 @@
 //! The command line: what it says, and what that means. Nothing is opened here.
 
+mod effect;
+mod secret;
 mod serve;
 mod task;
 mod values;
@@ -14,6 +16,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::Val
 pub use self::task::{AdminTask, ExportTask, ImportTask, LogForm, ServeTask, StateKind, Task};
 pub(crate) use self::values::duration_above_0;
 use self::{
+    secret::with_secret,
     serve::ServeOpts,
     values::{cache_url, place, state},
 };
@@ -50,6 +53,11 @@ enum Command {
     Import(ImportOpts),
     /// Writes the tenants of a database as a tenants file
     Export(ExportOpts),
+    /// Brings a database up to date with this program, and exits
+    ///
+    /// A server does so itself when it starts, unless its role may not change tables. Where a
+    /// database is up to date, nothing is changed.
+    Migrate(MigrateOpts),
     /// Lists and changes the tenants of a running server, through its admin API
     Tenants(TenantsOpts),
     /// Shows who has changed what, oldest first
@@ -78,6 +86,18 @@ struct ImportOpts {
 
     /// The tenants file, one JSON object a line
     file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct MigrateOpts {
+    /// The database: sqlite:PATH, or postgres://...
+    #[arg(
+        long,
+        value_name = "STORE",
+        env = "TENANTRY_STATE",
+        hide_env_values = true
+    )]
+    state: String,
 }
 
 #[derive(Debug, Args)]
@@ -136,6 +156,7 @@ pub fn parse(
             archived: opts.archived,
             file: opts.file,
         })),
+        Command::Migrate(opts) => Ok(Task::Migrate(with_secret(&opts.state, STATE_FLAG, place)?)),
         Command::Serve(opts) => {
             // What is written on the command line is meant more than what is around.
             let port = port.filter(|_| !listen_is_given);
@@ -143,7 +164,10 @@ pub fn parse(
             let state = with_secret(&opts.state, STATE_FLAG, state)?;
             let cache = opts.cache.as_deref();
             let cache = cache.map(|cache| with_secret(cache, "--cache <URL>", cache_url));
-            let task = opts.into_task(listen, state, cache.transpose()?);
+            let mut task = opts.into_task(listen, state, cache.transpose()?);
+            if let Some(given) = matches.subcommand_matches("serve") {
+                task.warnings = effect::without(given, &task);
+            }
             Ok(Task::Serve(Box::new(task)))
         }
     }
@@ -177,24 +201,3 @@ fn listen_address(
 
 /// The flag that says where state is kept, as it is shown.
 const STATE_FLAG: &str = "--state <STORE>";
-
-/// What a flag's value means that may have a password. Not a value parser: the message of those
-/// repeats the value.
-fn with_secret<T>(
-    text: &str,
-    flag: &str,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, clap::Error> {
-    parse(text).map_err(|error| {
-        // Nobody knows where a password ends that is not encoded.
-        let may_have_secret = |rest: &str| rest.contains(['@', ':', '?', '#', '%']);
-        let shown = match text.split_once(":/") {
-            Some((scheme, rest)) if may_have_secret(rest) => format!("{scheme}://***"),
-            Some(_) => text.to_owned(),
-            None if text.contains('@') => "***".to_owned(),
-            None => text.to_owned(),
-        };
-        let message = format!("invalid value '{shown}' for '{flag}': {error}");
-        Cli::command().error(clap::error::ErrorKind::ValueValidation, message)
-    })
-}

@@ -56,6 +56,12 @@ pub(super) struct ServeOpts {
     )]
     pub(super) state: String,
 
+    /// Makes the database where there is none: a file of SQLite, or the tables in PostgreSQL.
+    /// Without it, a database that is not there stops the start. In the environment it is
+    /// true or false [default: false]
+    #[arg(long, env = "TENANTRY_STATE_CREATE", value_parser = boolean)]
+    state_create: bool,
+
     /// Reads the tenants file again when it has changed, true or false; SIGHUP does so anyway
     #[arg(long, value_name = "BOOL", env = "TENANTRY_WATCH", default_value = "true", value_parser = boolean, action = clap::ArgAction::Set)]
     watch: bool,
@@ -133,6 +139,11 @@ pub(super) struct ServeOpts {
     /// done without, where possible
     #[arg(long, value_name = "DURATION", env = "TENANTRY_STORE_TIMEOUT", default_value = "1s", value_parser = store_timeout)]
     store_timeout: Duration,
+
+    /// Time for a database that is out of reach at the start, or used by another server, to
+    /// be there; 0 stops the start at once
+    #[arg(long, value_name = "DURATION", env = "TENANTRY_STORE_WAIT", default_value = "60s", value_parser = duration)]
+    store_wait: Duration,
 
     /// Folder of a web page, with an index.html, that is served under /demo/; it is read
     /// at the start and may have 64MiB
@@ -275,6 +286,8 @@ impl ServeOpts {
             },
             cache,
             store_timeout: self.store_timeout,
+            store_wait: self.store_wait,
+            state_create: self.state_create,
             demo: self.demo,
             cors_origins: self.cors_origin,
             server: server::Settings {
@@ -303,6 +316,7 @@ impl ServeOpts {
             }),
             log: self.log,
             log_filter: self.log_filter,
+            warnings: Vec::new(),
         }
     }
 }

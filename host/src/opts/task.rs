@@ -35,6 +35,8 @@ pub enum Task {
     Import(ImportTask),
     /// `tenantry export`
     Export(ExportTask),
+    /// `tenantry migrate`
+    Migrate(Place),
     /// `tenantry tenants`, `audit` and `usage`
     Ask(cli::Task),
     /// `tenantry health`
@@ -93,6 +95,10 @@ pub struct ServeTask {
     pub cache: Option<RedisUrl>,
     /// For a store elsewhere to answer.
     pub store_timeout: Duration,
+    /// For a database that is out of reach at the start.
+    pub store_wait: Duration,
+    /// Whether a database is made where there is none.
+    pub state_create: bool,
     /// The folder of a web page to serve.
     pub demo: Option<PathBuf>,
     /// Whose pages may read answers; if empty, only those from this server may.
@@ -113,6 +119,8 @@ pub struct ServeTask {
     pub log: LogForm,
     /// What is logged.
     pub log_filter: Targets,
+    /// What was given and has no effect, for the log.
+    pub warnings: Vec<String>,
 }
 
 /// Where the admin API listens, and for whom.

@@ -1,11 +1,14 @@
 //! Serving: everything that can be wrong with the configuration is found before the port is
 //! bound.
+//!
+//! The admin listener is there earlier: while a database is waited for, it answers probes, and
+//! refuses everything else.
 
 mod error;
 mod room;
 mod source;
 
-use std::{io, io::Write, sync::Arc, time::Duration};
+use std::{io, io::Write, net::TcpListener, sync::Arc, time::Duration};
 
 use tenantry_component::Precompiled;
 
@@ -20,9 +23,9 @@ use crate::{
     opts::{AdminTask, ServeTask},
     reload,
     sandbox::Component,
-    server::{self, Cors, Demo, Extras, Server},
+    server::{self, Cors, Demo, Extras, Server, Shutdown},
     signals,
-    state::{Clock, CountedBy, Redis, State, SystemClock},
+    state::{Clock, CountedBy, Redis, State, SystemClock, sql::OpenError},
     traces::Traces,
 };
 
@@ -65,6 +68,9 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     let tokens = tokens.transpose()?;
     let log = logging::start(task.log, task.log_filter.clone());
     source.warn(&task);
+    for warning in &task.warnings {
+        tracing::warn!("{warning}");
+    }
     let component = match task.engine {
         EngineKind::Native => None,
         EngineKind::Wasm => {
@@ -78,16 +84,59 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         check_room(&task.sandbox, settings.max_body);
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let opened = source.open(&task, rules, &clock)?;
+    let traces = task.traces.as_ref().map(Traces::start).transpose()?;
+    let traces = traces.map(Arc::new);
+    let metrics = Arc::new(Metrics::new(task.metrics_tenants));
+    // The first signal ends the wait for a database at once, and drains a server.
+    let (waiting, shutdown) = (Shutdown::new(), Shutdown::new());
+    let announced = {
+        let (metrics, waiting) = (Arc::clone(&metrics), waiting.clone());
+        move || {
+            metrics.enter(Phase::Draining);
+            waiting.drain();
+        }
+    };
+    signals::stop(shutdown.clone(), task.drain_delay, announced).map_err(Error::Serve)?;
+    let admin = match task.admin.as_ref().zip(tokens) {
+        Some((task, tokens)) => Some((bind_admin(task.listen)?, task, tokens)),
+        None => None,
+    };
+    let start_admin = |state: &Arc<State>| match &admin {
+        Some((listener, task, tokens)) => start_admin(listener, task, tokens, state, &shutdown)
+            .map(Some)
+            .map_err(Error::Serve),
+        None => Ok(None),
+    };
+    let opening = source.opening();
+    let early = match &opening {
+        None => None,
+        Some(opening) => {
+            let probe = Arc::clone(opening) as _;
+            let state = State::closed(probe, Arc::clone(&metrics), Arc::clone(&clock));
+            start_admin(&Arc::new(state))?
+        }
+    };
+    let opened = source.open(
+        &task,
+        rules,
+        &clock,
+        opening.as_deref(),
+        waiting.requested(),
+    );
+    let opened = match opened {
+        Err(Error::Store(OpenError::Stopped { place })) => {
+            tracing::info!(%place, "stopped before the database was there");
+            return Ok(());
+        }
+        opened => opened?,
+    };
     let (directory, mut state) = (opened.directory, opened.state);
     if let Some(cache) = &task.cache {
         let redis = Redis::start(cache, task.store_timeout, clock, CountedBy::Redis)?;
         state.limiter = Box::new(redis.limiter(rules));
     }
-    let traces = task.traces.as_ref().map(Traces::start).transpose()?;
-    let traces = traces.map(Arc::new);
     let state = State {
-        metrics: Arc::new(Metrics::new(task.metrics_tenants)),
+        metrics: Arc::clone(&metrics),
         traces: traces.clone(),
         ..state
     };
@@ -105,22 +154,19 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     };
     let listener = server::bind(task.listen).map_err(no_address)?;
     let address = listener.local_addr().map_err(no_address)?;
-    let admin = match task.admin.zip(tokens) {
-        Some((task, tokens)) => Some(bind_admin(task, tokens, &state)?),
-        None => None,
-    };
-    let metrics = Arc::clone(&state.metrics);
-    let server = Server::new(listener, settings, state, component).with_extras(extras);
-    let phase = Arc::clone(&metrics);
-    let announced = move || phase.enter(Phase::Draining);
-    signals::stop(server.shutdown(), task.drain_delay, announced).map_err(Error::Serve)?;
+    let server = Server::new(listener, settings, Arc::clone(&state), component)
+        .with_extras(extras)
+        .with_shutdown(shutdown.clone());
     if let Some((file, seen)) = opened.file {
-        let shutdown = server.shutdown();
+        let shutdown = shutdown.clone();
         reload::start(file, seen, task.watch, directory, metrics, shutdown)
             .map_err(Error::Serve)?;
     }
-    let admin = admin.map(|admin| admin.start(server.shutdown()));
-    let admin = admin.transpose().map_err(Error::Serve)?;
+    if let Some(early) = early {
+        // Both have the same socket: whoever connects meanwhile waits a moment.
+        early.stop();
+    }
+    let admin = start_admin(&state)?;
     announce(address).map_err(Error::Output)?;
     tracing::info!(%address, tenants, "listening");
     let served = server.run();
@@ -141,22 +187,29 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     Ok(())
 }
 
-/// The admin API, bound and not answering yet.
-fn bind_admin(
-    AdminTask { listen, names, .. }: AdminTask,
-    tokens: Tokens,
-    state: &Arc<State>,
-) -> Result<Admin, Error> {
-    let no_address = |source| Error::BindAdmin {
-        address: listen,
-        source,
-    };
-    let listener = server::bind(listen).map_err(no_address)?;
+/// The socket of the admin API.
+fn bind_admin(address: std::net::SocketAddr) -> Result<TcpListener, Error> {
+    let no_address = |source| Error::BindAdmin { address, source };
+    let listener = server::bind(address).map_err(no_address)?;
     let address = listener.local_addr().map_err(no_address)?;
     tracing::info!(target: "tenantry::admin", %address, "listening");
+    Ok(listener)
+}
+
+/// Answers on the socket of the admin API, which stays open for whoever comes after.
+fn start_admin(
+    listener: &TcpListener,
+    task: &AdminTask,
+    tokens: &Tokens,
+    state: &Arc<State>,
+    shutdown: &Shutdown,
+) -> io::Result<admin::Running> {
     let settings = admin::Settings::default();
-    let admin = Admin::new(listener, settings, tokens, Arc::clone(state)).with_names(names);
-    Ok(admin.with_open_routes(metrics::routes(Arc::clone(state))))
+    let (listener, tokens) = (listener.try_clone()?, tokens.clone());
+    let admin = Admin::new(listener, settings, tokens, Arc::clone(state));
+    let admin = admin.with_names(task.names.clone());
+    let admin = admin.with_open_routes(metrics::routes(Arc::clone(state)));
+    admin.start(shutdown.clone())
 }
 
 fn announce(address: std::net::SocketAddr) -> io::Result<()> {

@@ -9,7 +9,7 @@ use crate::{
     opts::{ServeTask, StateKind},
     state::{
         Clock, Directory, State,
-        sql::{SqlStore, StoreSettings},
+        sql::{Opening, SqlStore, StoreSettings},
     },
     tenants_file::{self, Seen, TenantsFile},
 };
@@ -41,6 +41,7 @@ impl Source {
             return Ok(Self::Database(StoreSettings {
                 place: place.clone(),
                 timeout: task.store_timeout,
+                create: task.state_create,
             }));
         }
         let seen = tenants_file::look(&task.tenants);
@@ -58,11 +59,23 @@ impl Source {
         }
     }
 
+    /// What says that it is being opened, where that may take a while.
+    pub(super) fn opening(&self) -> Option<Arc<Opening>> {
+        match self {
+            Self::File { .. } => None,
+            Self::Database(settings) => Some(Arc::new(Opening::new(&settings.place))),
+        }
+    }
+
+    /// Opens it. A database that is out of reach is waited for, unless `stop` is over before;
+    /// `opening` knows meanwhile what is waited for.
     pub(super) fn open(
         self,
         task: &ServeTask,
         rules: memory::Settings,
         clock: &Arc<dyn Clock>,
+        opening: Option<&Opening>,
+        stop: impl Future<Output = ()>,
     ) -> Result<Opened, Error> {
         match self {
             Self::File { file, seen, parsed } => {
@@ -78,7 +91,17 @@ impl Source {
                 })
             }
             Self::Database(settings) => {
-                let (store, state) = SqlStore::open(&settings, rules, Arc::clone(clock))?;
+                let clock = Arc::clone(clock);
+                let (store, state) = match opening {
+                    Some(opening) => {
+                        let wait = task.store_wait;
+                        SqlStore::open_in(&settings, rules, clock, opening, wait, stop)?
+                    }
+                    None => SqlStore::open(&settings, rules, clock)?,
+                };
+                for warning in settings.place.warnings() {
+                    tracing::warn!("{warning}");
+                }
                 Ok(Opened {
                     directory: Arc::clone(store.directory()),
                     state,

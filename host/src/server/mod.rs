@@ -145,6 +145,13 @@ impl Server {
         self
     }
 
+    /// The server that is stopped by this, which may have been told to stop already.
+    #[must_use]
+    pub(crate) fn with_shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.shutdown = shutdown;
+        self
+    }
+
     /// Stops the server, from wherever.
     #[must_use]
     pub fn shutdown(&self) -> Shutdown {

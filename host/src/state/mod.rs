@@ -6,6 +6,7 @@
 
 mod breaker;
 mod clock;
+mod closed;
 mod directory;
 mod entry;
 mod flush;

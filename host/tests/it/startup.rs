@@ -24,7 +24,7 @@ use crate::support::{
 
 /// Every flag of `serve` that has a value: a good one, a bad one, and what the message
 /// about the bad one says would be right.
-const FLAGS: [(&str, &str, &str, &str); 31] = [
+const FLAGS: [(&str, &str, &str, &str); 32] = [
     (
         "--listen",
         "127.0.0.1:0",
@@ -60,6 +60,7 @@ const FLAGS: [(&str, &str, &str, &str); 31] = [
         "redis://127.0.0.1:6379/0",
     ),
     ("--store-timeout", "250ms", "9ms", "at least 10ms"),
+    ("--store-wait", "0s", "forever", "10s, 5m or 24h"),
     (
         "--cors-origin",
         "https://a.example,null",
@@ -200,6 +201,11 @@ fn a_password_is_not_repeated() {
     }
     for (value, shown) in [
         ("postgres://me:hush@h:port/db", "'postgres://***'"),
+        ("postgres://me:a/hush@h/db", "'postgres://***'"),
+        ("postgres://me:12#hush@h/db", "'postgres://***'"),
+        ("postgres://me:12?hush@h/db", "'postgres://***'"),
+        ("postgres://me:hush%@h/db", "'postgres://***'"),
+        ("postgres://me:hush", "'postgres://***'"),
         ("postgres:/me:hush@h/db", "'postgres://***'"),
         ("postgres://h:port/db?password=hush", "'postgres://***'"),
     ] {
@@ -210,6 +216,11 @@ fn a_password_is_not_repeated() {
             run(&["export", "--state", value]),
         ] {
             assert_refused(&output, "--state", shown, "postgres://");
+            let is_url = value.starts_with("postgres://");
+            assert!(
+                !is_url || stderr(&output).contains("percent-encoded"),
+                "{value}"
+            );
             assert!(!stderr(&output).contains("hush"), "{}", stderr(&output));
         }
     }
@@ -243,6 +254,7 @@ fn the_help_names_each_flag_with_its_variable_and_its_default() {
     let others = [
         "--tenants",
         "--no-limits",
+        "--state-create",
         "--demo",
         "--admin",
         "--admin-token-file",
@@ -299,6 +311,7 @@ fn each_flag_sets_what_it_says() {
                 "--tenants=t.jsonl",
                 "--no-limits",
                 "--no-tenant-list",
+                "--state-create",
                 "--demo=page",
                 "--admin-token-file=token",
                 "--admin-host=a,B.example.",
@@ -328,6 +341,8 @@ fn each_flag_sets_what_it_says() {
     let cache = task.cache.expect("a cache").to_string();
     assert_eq!(cache, "redis://localhost:6380/3");
     assert_eq!(task.store_timeout, Duration::from_millis(250));
+    assert_eq!(task.store_wait, Duration::ZERO);
+    assert!(task.state_create);
     assert_eq!(task.demo, Some(PathBuf::from("page")));
     let origins = ["https://a.example", "null"].map(|origin| origin.parse().expect("an origin"));
     assert_eq!(task.cors_origins, origins);
@@ -348,6 +363,82 @@ fn each_flag_sets_what_it_says() {
 }
 
 #[test]
+fn flags_without_effect_are_named_where_they_are_given() {
+    let database = "--state=sqlite:a.db";
+    for (args, named) in [
+        (&[][..], &[][..]),
+        (&[database], &[]),
+        (
+            &[database, "--tenants=t", "--watch=true"],
+            &["--tenants", "--watch"],
+        ),
+        (
+            &["--state-create", "--store-wait=1s"],
+            &["--state-create", "--store-wait"],
+        ),
+        (
+            &[
+                database,
+                "--state-create",
+                "--store-wait=1s",
+                "--store-timeout=1s",
+            ],
+            &[],
+        ),
+        (&["--store-timeout=1s"], &["--store-timeout"]),
+        (&["--store-timeout=1s", "--cache=redis://h"], &[]),
+        (&["--otlp-sample=1"], &["--otlp-sample"]),
+        (&["--otlp-sample=1", "--otlp=http://h"], &[]),
+        (&["--metrics-tenants=1"], &["--metrics-tenants"]),
+        (&["--metrics-tenants=1", "--admin-token-file=f"], &[]),
+        (
+            &["--no-limits", "--max-sessions=1", "--cache=redis://h"],
+            &["--max-sessions", "--cache"],
+        ),
+        (
+            &["--max-sessions=1", "--sandboxes=1", "--max-reply=1MiB"],
+            &[],
+        ),
+        (
+            &[
+                "--engine=native",
+                "--isolation=tenant",
+                "--sandboxes=1",
+                "--sandbox-deadline=1s",
+                "--sandbox-memory=2MiB",
+                "--sandbox-stack=64KiB",
+                "--max-reply=1MiB",
+            ],
+            &[
+                "--isolation",
+                "--sandboxes",
+                "--sandbox-deadline",
+                "--sandbox-memory",
+                "--sandbox-stack",
+                "--max-reply",
+            ],
+        ),
+    ] {
+        let warnings = parse(args, None).warnings;
+        let found: Vec<_> = warnings
+            .iter()
+            .map(|warning| warning.split(' ').next().expect("a word"))
+            .collect();
+        assert_eq!(found, named, "{args:?}");
+        assert!(
+            warnings
+                .iter()
+                .all(|warning| warning.contains(" has no effect: "))
+        );
+    }
+    // The environment counts, and the log says it.
+    let mut command = tenantry(&["serve", "--listen=127.0.0.1:0", "--engine=native"]);
+    command.env("TENANTRY_STATE_CREATE", "true");
+    let server = Program::start(command);
+    server.wait_for_line("--state-create has no effect: there is no database");
+}
+
+#[test]
 fn the_defaults_are_as_documented() {
     let task = default_task();
     assert_eq!(task.listen, ([127, 0, 0, 1], 8001).into());
@@ -365,6 +456,9 @@ fn the_defaults_are_as_documented() {
     assert_eq!(task.rules.max_sessions, 1_000_000);
     assert!(task.cache.is_none());
     assert_eq!(task.store_timeout, Duration::from_secs(1));
+    assert_eq!(task.store_wait, Duration::from_secs(60));
+    assert!(!task.state_create);
+    assert_eq!(task.warnings, [""; 0]);
     assert_eq!(task.demo, None);
     assert_eq!(task.cors_origins, []);
     assert_eq!(task.server.max_body, 1 << 20);

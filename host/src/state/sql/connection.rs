@@ -9,6 +9,7 @@
 //! unless its commit was under way already: then it may have been done.
 
 use std::{
+    io,
     ops::{Deref, DerefMut},
     sync::Arc,
     time::{Duration, Instant},
@@ -21,7 +22,7 @@ use sqlx::{
     pool::PoolConnection,
 };
 
-use super::{Dialect, fault, schema::session};
+use super::{Dialect, fault, probe::Health, schema::begin_session};
 
 /// Connections for what requests wait for, at most.
 const MAX_FOR_REQUESTS: u32 = 4;
@@ -68,11 +69,17 @@ pub(super) struct Connections {
     others: AnyPool,
     dialect: Dialect,
     trust: Arc<Trust>,
+    health: Arc<Health>,
 }
 
 impl Connections {
     /// No connection yet; each is made when it is wanted.
-    pub(super) fn new(options: AnyConnectOptions, dialect: Dialect, timeout: Duration) -> Self {
+    pub(super) fn new(
+        options: AnyConnectOptions,
+        dialect: Dialect,
+        timeout: Duration,
+        health: Arc<Health>,
+    ) -> Self {
         let trust = Arc::new(Trust::default());
         let pool = |max| {
             let trust = Arc::clone(&trust);
@@ -98,12 +105,7 @@ impl Connections {
                         Ok(is_alive)
                     })
                 })
-                .after_connect(move |connection, _| {
-                    Box::pin(async move {
-                        connection.execute(session(dialect)).await?;
-                        Ok(())
-                    })
-                })
+                .after_connect(move |connection, _| Box::pin(begin_session(dialect, connection)))
                 .connect_lazy_with(options.clone())
         };
         Self {
@@ -111,19 +113,13 @@ impl Connections {
             others: pool(MAX_FOR_OTHERS),
             dialect,
             trust,
+            health,
         }
     }
 
     /// Uses no connection again that there is now.
     pub(super) fn distrust(&self) {
         self.trust.end();
-    }
-
-    /// A connection for work that is not repeated. It is used by nobody else, and closes.
-    pub(super) async fn alone(&self) -> Result<PoolConnection<Any>, sqlx::Error> {
-        let mut connection = self.others.acquire().await?;
-        connection.close_on_drop();
-        Ok(connection)
     }
 
     /// Closes all connections; waits for those that are used.
@@ -185,6 +181,7 @@ impl Connections {
             Purpose::Requests => &self.requests,
             Purpose::Others => &self.others,
         };
+        self.attached()?;
         let pooled = pool.acquire().await.map_err(|error| Failure {
             error,
             is_repeatable: false,
@@ -206,9 +203,17 @@ impl Connections {
                 is_repeatable: false,
                 ..self.failed(error)
             })?;
+            // What went to a file that nobody finds any more is not acknowledged.
+            self.health.look().map_err(detached)?;
+            self.health.wrote();
         }
         connection.is_released = true;
         Ok(done)
+    }
+
+    /// Refuses work on a file that is not the one at its path.
+    fn attached(&self) -> Result<(), Failure> {
+        self.health.attached().map_err(detached)
     }
 
     /// The database did not do what it was asked.
@@ -221,6 +226,14 @@ impl Connections {
             is_repeatable: is_connections || fault::is_conflict(&error),
             error,
         }
+    }
+}
+
+/// The file of the database is gone: another connection does no better.
+fn detached(error: io::Error) -> Failure {
+    Failure {
+        error: error.into(),
+        is_repeatable: false,
     }
 }
 

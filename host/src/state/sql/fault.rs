@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::open_error;
 use crate::state::StoreError;
 
 /// Whether the connection, or what is at its other end, cannot be used any more; another
@@ -57,10 +58,10 @@ impl From<sqlx::Error> for StoreError {
                 sqlx::Error::PoolTimedOut => {
                     "no connection could be made, or none was free, in time".to_owned()
                 }
-                error => error.to_string(),
+                error => open_error::text(&error),
             })
         } else {
-            Self::Failed(error.to_string())
+            Self::Failed(open_error::text(&error))
         }
     }
 }

@@ -3,12 +3,16 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use sqlx::{Row as _, postgres::PgListener};
+use sqlx::{
+    Row as _,
+    postgres::{PgListener, PgPoolOptions},
+};
 use tenantry_core::session::TenantKey;
 use tokio::sync::Notify;
 
 use super::{
     Database,
+    place::postgres_options,
     shared::Seen,
     tenants::{SqlTenants, signed, tenant_key, unsigned},
 };
@@ -168,7 +172,11 @@ async fn events(database: Database, last: u64) -> Result<Vec<Event>, StoreError>
 async fn listen(url: Box<str>, news: &Notify) {
     loop {
         let failed = async {
-            let mut listener = PgListener::connect(&url).await?;
+            let options = postgres_options(&url)?;
+            let pool = PgPoolOptions::new()
+                .max_connections(1)
+                .connect_with(options);
+            let mut listener = PgListener::connect_with(&pool.await?).await?;
             listener.listen(CHANNEL).await?;
             loop {
                 listener.recv().await?;

@@ -9,8 +9,13 @@ mod connection;
 mod ending;
 mod fault;
 mod feed;
+mod files;
 mod local;
+mod open_error;
+mod opening;
 mod place;
+mod pooler;
+mod probe;
 mod schema;
 mod shared;
 mod tenants;
@@ -29,26 +34,31 @@ use tokio::{
 use self::{
     connection::{Connection, Connections, Purpose},
     feed::Feed,
+    files::Lock,
     local::LocalSessions,
-    place::Lock,
+    probe::{HasTenants, Health, NO_TENANTS, Watch},
+    schema::Opened,
     shared::{Seen, SharedSessions},
     tenants::SqlTenants,
     usage::SqlUsage,
     writer::Writer,
 };
 pub use self::{
+    open_error::{OpenError, Said},
+    opening::Opening,
     place::{Place, PlaceError},
-    schema::OpenError,
-    transfer::{ExportError, Exported, ImportError, Imported, export, import},
+    transfer::{ExportError, Exported, ImportError, Imported, export, import, migrate},
 };
 use super::{
-    Breaker, ChangeError, Clock, Directory, MemoryLimiter, MemorySessions, Meters, Pending,
-    SessionRecords, SessionStore, State, StoreError, Turn,
+    Breaker, ChangeError, Clock, Directory, MemoryLimiter, MemorySessions, Meters, SessionRecords,
+    SessionStore, State, StoreError, Turn,
 };
-use crate::metrics::Probe;
 
 /// How many times as long as others something may take that concerns all sessions of a tenant.
 const LONG: u32 = 30;
+
+/// For all tenants to be read at the start: a million take seconds.
+const READING: Duration = Duration::from_secs(300);
 
 /// How a database is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +67,8 @@ pub struct StoreSettings {
     pub place: Place,
     /// For an answer of it; then it counts as out of reach. Default is 1 second.
     pub timeout: Duration,
+    /// Whether a server makes it where there is none. Commands do as they say.
+    pub create: bool,
 }
 
 /// Which SQL is spoken.
@@ -76,13 +88,17 @@ impl Dialect {
     }
 }
 
-/// Whether a database may be made, or changed.
+/// What a database is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     /// It is read, as it is, whoever else uses it.
     Read,
-    /// It is made where there is none, and brought to this program's schema.
-    Write,
+    /// It is there, and brought to this program's schema.
+    Use,
+    /// The same, and a database without a schema gets one. A file that is not there is not made.
+    Change,
+    /// It is made where there is none.
+    Create,
 }
 
 /// A database that is open, and of the schema that this program knows.
@@ -94,6 +110,7 @@ struct Database {
     /// Keeps those who ask from waiting for a database that has gone.
     breaker: Arc<Breaker>,
     runtime: Handle,
+    health: Arc<Health>,
     /// Nobody else may write, as long as this lives.
     _lock: Option<Arc<Lock>>,
 }
@@ -195,23 +212,6 @@ impl OfStore for ChangeError {
     }
 }
 
-impl Probe for Database {
-    fn name(&self) -> &'static str {
-        self.dialect.pick("sqlite", "postgres")
-    }
-
-    fn check(&self) -> Pending<'_, Result<(), StoreError>> {
-        let database = self.clone();
-        Box::pin(self.run(async move {
-            let asked = database.read(|mut connection| async move {
-                sqlx::query("SELECT 1").execute(&mut *connection).await?;
-                Ok(((), connection))
-            });
-            Ok(asked.await?)
-        }))
-    }
-}
-
 /// A store in a database, and the runtime that it lives on.
 pub struct SqlStore {
     directory: Arc<Directory>,
@@ -219,6 +219,8 @@ pub struct SqlStore {
     writer: Writer,
     /// What follows changes that did not come from here, or whose answer was lost.
     following: JoinHandle<()>,
+    /// What looks after files, where there are some.
+    watch: Option<Watch>,
     runtime: Runtime,
 }
 
@@ -233,61 +235,53 @@ impl SqlStore {
         rules: Settings,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, State), OpenError> {
+        let opening = Opening::new(&settings.place);
+        let never = std::future::pending();
+        Self::open_in(settings, rules, clock, &opening, Duration::ZERO, never)
+    }
+
+    /// The same, and where what is wrong may pass, tries again for as long as `wait`, unless
+    /// `stop` is over before. `opening` knows meanwhile what it waits for.
+    ///
+    /// # Errors
+    /// It cannot be used, or did not become usable in time, or this was stopped.
+    pub fn open_in(
+        settings: &StoreSettings,
+        rules: Settings,
+        clock: Arc<dyn Clock>,
+        opening: &Opening,
+        wait: Duration,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(Self, State), OpenError> {
         let runtime = runtime().map_err(OpenError::Runtime)?;
-        let directory = Arc::new(Directory::default());
+        let open = async || {
+            let clock = Arc::clone(&clock);
+            let opened = Parts::open(settings, rules, clock, runtime.handle());
+            opened.await
+        };
         let opened = runtime.block_on(async {
-            let database = schema::open(settings, Access::Write, runtime.handle()).await?;
-            let failed = |source| OpenError::failed(&settings.place, source);
-            let memory = Arc::new(MemorySessions::new(rules, Arc::clone(&clock)));
-            // What is changed from here on is read, or followed, or both.
-            let end = feed::end(&database).await.map_err(failed)?;
-            let tenants = SqlTenants::read(
-                database.clone(),
-                Arc::clone(&directory),
-                Arc::clone(&memory),
-                Arc::clone(&clock),
-            );
-            let tenants = tenants.await.map_err(failed)?;
-            let following;
-            let sessions = match &settings.place {
-                Place::Sqlite(_) => {
-                    following = tokio::spawn(tenants.clone().settle_doubts());
-                    let read =
-                        LocalSessions::read(database.clone(), memory, tenants.clone(), rules);
-                    Sessions::new(read.await.map_err(failed)?, LocalSessions::writer)
-                }
-                Place::Postgres(url) => {
-                    let seen = Seen::new(memory);
-                    let (database, tenants) = (&database, &tenants);
-                    let feed = Feed::new(database.clone(), url, tenants.clone(), seen.clone(), end);
-                    following = tokio::spawn(feed.run());
-                    let shared =
-                        SharedSessions::start(database.clone(), seen, tenants.clone(), rules);
-                    Sessions::new(shared, SharedSessions::writer)
-                }
-            };
-            let usage = SqlUsage::new(database.clone(), Arc::clone(&clock));
-            let state = State {
-                tenants: Box::new(Arc::clone(&directory)),
-                sessions: sessions.store,
-                limiter: Box::new(MemoryLimiter::new(rules, Arc::clone(&clock))),
-                records: Arc::new(tenants),
-                session_records: sessions.records,
-                usage: Arc::new(usage),
-                meters: Meters::default(),
-                clock,
-                probes: vec![Arc::new(database.clone())],
-                traces: None,
-                metrics: Arc::default(),
-            };
-            Ok((state, database, sessions.writer, following))
+            tokio::select! {
+                opened = opening.retry(wait, open) => opened,
+                () = stop => Err(OpenError::Stopped { place: settings.place.clone() }),
+            }
         });
-        let (state, database, writer, following) = opened?;
+        let Parts {
+            directory,
+            state,
+            database,
+            writer,
+            following,
+            watch,
+        } = opened?;
+        if directory.is_empty() {
+            tracing::warn!(place = %settings.place, "{NO_TENANTS}; until then nothing is ready");
+        }
         let store = Self {
             directory,
             database,
             writer,
             following,
+            watch,
             runtime,
         };
         Ok((store, state))
@@ -309,9 +303,103 @@ impl SqlStore {
             let close = self.database.connections.close();
             // What somebody else still does with a connection is given up.
             let _ = tokio::time::timeout(self.database.timeout, close).await;
+            if let Some(watch) = self.watch {
+                let _ = tokio::time::timeout(self.database.timeout, watch.close()).await;
+            }
         });
         // With the last task goes the lock.
         self.runtime.shutdown_timeout(self.database.timeout);
+    }
+}
+
+/// What a store is made of.
+struct Parts {
+    directory: Arc<Directory>,
+    state: State,
+    database: Database,
+    writer: Writer,
+    following: JoinHandle<()>,
+    watch: Option<Watch>,
+}
+
+impl Parts {
+    /// Opens a database on the runtime of a store.
+    async fn open(
+        settings: &StoreSettings,
+        rules: Settings,
+        clock: Arc<dyn Clock>,
+        runtime: &Handle,
+    ) -> Result<Self, OpenError> {
+        let access = if settings.create {
+            Access::Create
+        } else {
+            Access::Use
+        };
+        let Opened { database, first } = schema::open(settings, access, runtime).await?;
+        let watch = Watch::start(&database, first).await;
+        let failed = |source| OpenError::failed(&settings.place, source);
+        let directory = Arc::new(Directory::default());
+        let memory = Arc::new(MemorySessions::new(rules, Arc::clone(&clock)));
+        // What is changed from here on is read, or followed, or both.
+        let end = feed::end(&database).await.map_err(failed)?;
+        let tenants = SqlTenants::read(
+            database.clone(),
+            Arc::clone(&directory),
+            Arc::clone(&memory),
+            Arc::clone(&clock),
+        );
+        let tenants = match tokio::time::timeout(READING, tenants).await {
+            Ok(tenants) => tenants.map_err(failed)?,
+            Err(_) => {
+                return Err(OpenError::NoAnswer {
+                    place: settings.place.clone(),
+                    waited: READING,
+                });
+            }
+        };
+        let following;
+        let sessions = match &settings.place {
+            Place::Sqlite(_) => {
+                let read = LocalSessions::read(database.clone(), memory, tenants.clone(), rules);
+                let sessions = Sessions::new(read.await.map_err(failed)?, LocalSessions::writer);
+                // Last: nothing of an attempt that fails is left behind.
+                following = tokio::spawn(tenants.clone().settle_doubts());
+                sessions
+            }
+            Place::Postgres(url) => {
+                let seen = Seen::new(memory);
+                let (database, tenants) = (&database, &tenants);
+                let feed = Feed::new(database.clone(), url, tenants.clone(), seen.clone(), end);
+                following = tokio::spawn(feed.run());
+                let shared = SharedSessions::start(database.clone(), seen, tenants.clone(), rules);
+                Sessions::new(shared, SharedSessions::writer)
+            }
+        };
+        let usage = SqlUsage::new(database.clone(), Arc::clone(&clock));
+        let state = State {
+            tenants: Box::new(Arc::clone(&directory)),
+            sessions: sessions.store,
+            limiter: Box::new(MemoryLimiter::new(rules, Arc::clone(&clock))),
+            records: Arc::new(tenants),
+            session_records: sessions.records,
+            usage: Arc::new(usage),
+            meters: Meters::default(),
+            clock,
+            probes: vec![
+                Arc::new(database.clone()),
+                Arc::new(HasTenants(Arc::clone(&directory))),
+            ],
+            traces: None,
+            metrics: Arc::default(),
+        };
+        Ok(Self {
+            directory,
+            state,
+            database,
+            writer: sessions.writer,
+            following,
+            watch,
+        })
     }
 }
 

@@ -1,17 +1,22 @@
 //! Opening a database, and bringing it to the schema that this program knows.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
-    AnyConnection, Connection as _, Executor,
+    AnyConnection, ConnectOptions as _, Executor as _, Row as _,
+    any::AnyConnectOptions,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 
 use crate::state::{Breaker, BreakerSettings, SystemClock};
 
 use super::{
-    Access, Database, Dialect, Place, StoreSettings, connection::Connections, place::Lock,
+    Access, Database, Dialect, OpenError, Place, StoreSettings,
+    connection::Connections,
+    files::{self, Lock, Snapshot},
+    pooler,
+    probe::Health,
 };
 
 /// After so many failures in a row, those who ask are refused at once for a while.
@@ -43,225 +48,335 @@ const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
     ),
 ];
 
-/// Why a database cannot be used. Nothing in it was changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Another process writes to it.
-    #[error(
-        "{place}: another server, or an import, uses this file; stop it, or use postgres:// \
-         for several servers"
-    )]
-    InUse {
-        /// The database.
-        place: Place,
-    },
-    /// The file of the lock cannot be made.
-    #[error(
-        "{place}: the file PATH.lock beside it cannot be written; is its folder there, and may this user write to it?"
-    )]
-    Lock {
-        /// The database.
-        place: Place,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// A newer version of this program has used it.
-    #[error(
-        "{place}: its schema has version {found}, and this program knows those up to {known}; \
-         use the newer program, or restore a backup"
-    )]
-    Newer {
-        /// The database.
-        place: Place,
-        /// The version of its schema.
-        found: i64,
-        /// The newest that this program knows.
-        known: i64,
-    },
-    /// A read-only use found a database that is older than this program.
-    #[error("{place}: its schema is older than this program; start the server once")]
-    Older {
-        /// The database.
-        place: Place,
-    },
-    /// Its migrations are not this program's.
-    #[error("{place}: its schema was not made by this program; name another database")]
-    Foreign {
-        /// The database.
-        place: Place,
-        /// What is different.
-        #[source]
-        source: MigrateError,
-    },
-    /// It is damaged.
-    #[error("{place}: the file is damaged: {what}; restore a backup")]
-    Damaged {
-        /// The database.
-        place: Place,
-        /// What was found.
-        what: String,
-    },
-    /// It cannot be reached, or does not do what it is asked.
-    #[error("{place}: {hint}")]
-    Failed {
-        /// The database.
-        place: Place,
-        /// What to look at.
-        hint: &'static str,
-        /// What happened.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// There is no runtime for it.
-    #[error("the store's threads cannot be started")]
-    Runtime(#[source] io::Error),
+/// For each step of a first connection: being connected, being asked who is there. Longer
+/// than a store may take later, as names are looked up, and TLS and passwords are agreed on.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+
+/// How often it is said that a schema is still being changed.
+const STILL_CHANGING: Duration = Duration::from_secs(10);
+
+/// A database that was opened.
+pub(super) struct Opened {
+    pub(super) database: Database,
+    /// The connection that it was opened by, which is none of the pool's.
+    pub(super) first: AnyConnection,
 }
 
-impl OpenError {
-    /// The error of a database that fails while it is opened.
-    pub(super) fn failed(place: &Place, source: sqlx::Error) -> Self {
-        let place = place.clone();
-        if let (Place::Sqlite(_), sqlx::Error::Database(error)) = (&place, &source)
-            && matches!(error.code().as_deref(), Some("11" | "26" | "267" | "523"))
-        {
-            let what = error.message().to_owned();
-            return Self::Damaged { place, what };
-        }
-        let hint = match (&place, &source) {
-            (Place::Sqlite(_), _) => {
-                "the file cannot be used; is its folder there, may this user write to it, and \
-                 is there room on the disk?"
-            }
-            (Place::Postgres(_), sqlx::Error::Database(_)) => {
-                "PostgreSQL refuses; are user, password and database right, and may the user \
-                 create tables?"
-            }
-            (Place::Postgres(_), _) => {
-                "PostgreSQL cannot be reached; is it running, and are host and port right?"
-            }
-        };
-        Self::Failed {
-            place,
-            hint,
-            source,
-        }
-    }
-}
-
-/// Opens a database.
+/// Opens a database to be written.
 pub(super) async fn open(
     settings: &StoreSettings,
     access: Access,
     runtime: &Handle,
-) -> Result<Database, OpenError> {
-    sqlx::any::install_drivers(&[sqlx::sqlite::any::DRIVER, sqlx::postgres::any::DRIVER])
-        // They were installed before.
-        .ok();
+) -> Result<Opened, OpenError> {
+    install_drivers();
     let place = &settings.place;
     let failed = |source| OpenError::failed(place, source);
-    let lock = match (place, access) {
-        (Place::Sqlite(path), Access::Write) => {
-            let lock = Lock::take(path).map_err(|source| OpenError::Lock {
-                place: place.clone(),
-                source,
-            })?;
-            let lock = lock.ok_or_else(|| OpenError::InUse {
-                place: place.clone(),
-            })?;
-            Some(Arc::new(lock))
-        }
-        _ => None,
+    let lock = match place {
+        Place::Sqlite(path) => Some(Arc::new(take(place, path, access)?)),
+        Place::Postgres(_) => None,
     };
+    let options = place.connect_options().map_err(failed)?;
+    let mut first = connect(place, &options).await?;
     let dialect = place.dialect();
-    let options = place.connect_options(access).map_err(failed)?;
-    // A pool would try again and again.
-    let mut first = AnyConnection::connect_with(&options)
-        .await
-        .map_err(failed)?;
-    first.execute(session(dialect)).await.map_err(failed)?;
-    first.close().await.map_err(failed)?;
+    prepare(place, &mut first, access).await?;
+    let health = Health::of(place).map_err(|source| OpenError::failed(place, source.into()))?;
+    let health = Arc::new(health);
     let database = Database {
-        connections: Connections::new(options, dialect, settings.timeout),
+        connections: Connections::new(options, dialect, settings.timeout, Arc::clone(&health)),
         dialect,
         timeout: settings.timeout,
         breaker: Arc::new(Breaker::new(BREAKER, Arc::new(SystemClock::new()))),
         runtime: runtime.clone(),
+        health,
         _lock: lock,
     };
-    check(&database, place, access).await?;
-    Ok(database)
+    Ok(Opened { database, first })
+}
+
+/// A connection to a database that is read, as it is, whoever else uses it; and how its file
+/// looked, where that must not change meanwhile.
+pub(super) async fn open_to_read(
+    place: &Place,
+) -> Result<(AnyConnection, Option<Snapshot>), OpenError> {
+    install_drivers();
+    let failed = |source| OpenError::failed(place, source);
+    let options = place.connect_options().map_err(failed)?;
+    let mut first;
+    let mut snapshot = None;
+    match place {
+        Place::Postgres(_) => first = connect(place, &options).await?,
+        Place::Sqlite(path) => {
+            let before = Snapshot::of(path).map_err(|error| missing_or(place, error))?;
+            // A database in this mode is read through files beside it, which are made where
+            // they are not there. Where they can't be made, nobody writes, unless it changes.
+            first = match connect_and_look(&options).await {
+                Ok(first) => first,
+                Err(error) if !needs_files_beside(&error) => return Err(failed(error)),
+                Err(_) if before.has_log() => {
+                    let (place, log) = (place.clone(), files::beside(path, "-wal"));
+                    return Err(OpenError::NotWhole { place, log });
+                }
+                Err(_) => {
+                    let options = place.unchanging_options().map_err(failed)?;
+                    snapshot = Some(before);
+                    connect_and_look(&options).await.map_err(failed)?
+                }
+            };
+        }
+    }
+    prepare(place, &mut first, Access::Read).await?;
+    Ok((first, snapshot))
+}
+
+fn install_drivers() {
+    sqlx::any::install_drivers(&[sqlx::sqlite::any::DRIVER, sqlx::postgres::any::DRIVER])
+        // They were installed before.
+        .ok();
+}
+
+fn missing_or(place: &Place, error: std::io::Error) -> OpenError {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => OpenError::Missing {
+            place: place.clone(),
+        },
+        _ => OpenError::failed(place, sqlx::Error::Io(error)),
+    }
+}
+
+/// Locks a file of SQLite, which is made where that is allowed.
+fn take(place: &Place, path: &Path, access: Access) -> Result<Lock, OpenError> {
+    // Before the lock, which would leave a file behind.
+    if access != Access::Create
+        && std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    {
+        let place = place.clone();
+        return Err(OpenError::Missing { place });
+    }
+    let no_lock = |source| OpenError::Lock {
+        place: place.clone(),
+        source,
+    };
+    let lock = Lock::take(path).map_err(no_lock)?;
+    let lock = lock.ok_or_else(|| OpenError::InUse {
+        place: place.clone(),
+    })?;
+    if access == Access::Create {
+        let failed = |error| OpenError::failed(place, sqlx::Error::Io(error));
+        files::create(path).map_err(failed)?;
+    }
+    Ok(lock)
+}
+
+/// Connects, or says after a while that nobody answers.
+async fn connect(place: &Place, options: &AnyConnectOptions) -> Result<AnyConnection, OpenError> {
+    let connected = async {
+        let mut first = options.connect().await?;
+        begin_session(place.dialect(), &mut first).await?;
+        Ok(first)
+    };
+    in_time(place, connected).await
+}
+
+/// Does a step of a first connection.
+async fn in_time<T>(
+    place: &Place,
+    step: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, OpenError> {
+    match timeout(FIRST_ANSWER, step).await {
+        Ok(done) => done.map_err(|source| OpenError::failed(place, source)),
+        Err(_) => Err(OpenError::NoAnswer {
+            place: place.clone(),
+            waited: FIRST_ANSWER,
+        }),
+    }
+}
+
+/// Connects to a file that is read as it is.
+async fn connect_and_look(options: &AnyConnectOptions) -> Result<AnyConnection, sqlx::Error> {
+    let mut connection = options.connect().await?;
+    connection
+        .execute("SELECT count(*) FROM sqlite_master")
+        .await?;
+    Ok(connection)
+}
+
+/// Whether SQLite says that it can't open or write what it needs to read a file.
+fn needs_files_beside(error: &sqlx::Error) -> bool {
+    // The lower byte of an extended code is the code.
+    let code = |code: &str| code.parse::<u32>().ok().map(|code| code & 0xff);
+    matches!(error, sqlx::Error::Database(error)
+        if matches!(error.code().and_then(|text| code(&text)), Some(8 | 10 | 14)))
 }
 
 /// What holds for a connection.
-pub(super) fn session(dialect: Dialect) -> &'static str {
-    // FULL: a commit is on the disk when it is answered.
-    dialect.pick(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000",
-        "SET application_name = 'tenantry'",
-    )
-}
-
-/// Makes sure that the schema is this program's.
-async fn check(database: &Database, place: &Place, access: Access) -> Result<(), OpenError> {
-    let failed = |source| OpenError::failed(place, source);
-    // It closes at the end: nothing of a migration that failed is left on it.
-    let mut connection = database.connections.alone().await.map_err(failed)?;
-    if database.dialect == Dialect::Sqlite {
-        let said: String = sqlx::query_scalar("PRAGMA quick_check(1)")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
-        if said != "ok" {
-            return Err(OpenError::Damaged {
-                place: place.clone(),
-                what: said,
-            });
-        }
-    }
-    let migrator = migrator(database.dialect);
-    let known = MIGRATIONS.last().map_or(0, |migration| migration.0);
-    let newest = if access == Access::Read {
-        let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
-        newest.unwrap_or(0)
-    } else {
-        match migrator.run_direct(None, &mut *connection, false).await {
-            Ok(()) => known,
-            Err(MigrateError::VersionMissing(found)) => found,
-            Err(MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)) => {
-                return Err(failed(source));
-            }
-            Err(source) => {
-                return Err(OpenError::Foreign {
-                    place: place.clone(),
-                    source,
-                });
-            }
-        }
-    };
-    if newest > known {
-        return Err(OpenError::Newer {
-            place: place.clone(),
-            found: newest,
-            known,
-        });
-    }
-    if newest < known {
-        return Err(OpenError::Older {
-            place: place.clone(),
-        });
-    }
-    if access == Access::Write {
-        // A file that can only be read is noticed now, and not at the first session.
-        let begin = database.dialect.pick("BEGIN IMMEDIATE", "BEGIN READ WRITE");
-        connection.execute(begin).await.map_err(failed)?;
-        connection.execute("ROLLBACK").await.map_err(failed)?;
+pub(super) async fn begin_session(
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+) -> Result<(), sqlx::Error> {
+    if dialect == Dialect::Sqlite {
+        // FULL: a commit is on the disk when it is answered.
+        let session =
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000";
+        connection.execute(session).await?;
     }
     Ok(())
+}
+
+/// Makes sure that a database can be used for what is to be done, and that its schema is this
+/// program's.
+async fn prepare(
+    place: &Place,
+    first: &mut AnyConnection,
+    access: Access,
+) -> Result<(), OpenError> {
+    let failed = |source| OpenError::failed(place, source);
+    match place {
+        Place::Sqlite(_) => check_file(place, first).await?,
+        Place::Postgres(_) => {
+            let options = place.connect_options().map_err(failed)?;
+            if in_time(place, pooler::shares_connections(&options, first)).await? {
+                let place = place.clone();
+                return Err(OpenError::Pooled { place });
+            }
+        }
+    }
+    if access != Access::Read {
+        // What can only be read is noticed now, and not at the first session.
+        let dialect = place.dialect();
+        in_time(place, async {
+            let begin = dialect.pick("BEGIN IMMEDIATE", "BEGIN READ WRITE");
+            first.execute(begin).await?;
+            first.execute("ROLLBACK").await
+        })
+        .await?;
+    }
+    match (schema(place, first).await?, access) {
+        (Schema::Current, _) => Ok(()),
+        (Schema::Older, Access::Read) => Err(OpenError::Older {
+            place: place.clone(),
+        }),
+        (Schema::None, Access::Read | Access::Use) => Err(OpenError::Empty {
+            place: place.clone(),
+        }),
+        (Schema::Older, _) | (Schema::None, Access::Change | Access::Create) => {
+            match change(place, first).await {
+                // Of several that begin at the same time, one may do what others may not.
+                Err(_) if matches!(schema(place, first).await, Ok(Schema::Current)) => Ok(()),
+                changed => changed,
+            }
+        }
+    }
+}
+
+/// Has SQLite look for damage.
+async fn check_file(place: &Place, first: &mut AnyConnection) -> Result<(), OpenError> {
+    let said: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(first)
+        .await
+        .map_err(|source| OpenError::failed(place, source))?;
+    if said == "ok" {
+        return Ok(());
+    }
+    Err(OpenError::Damaged {
+        place: place.clone(),
+        what: said,
+    })
+}
+
+/// What a database has, compared with what this program knows.
+enum Schema {
+    None,
+    Older,
+    Current,
+}
+
+/// Looks which migrations were made. This needs no right but to read their table.
+async fn schema(place: &Place, first: &mut AnyConnection) -> Result<Schema, OpenError> {
+    let dialect = place.dialect();
+    let made = in_time(place, async {
+        let tables: i64 = sqlx::query_scalar(dialect.pick(
+            "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'",
+            "SELECT count(to_regclass('_sqlx_migrations'))",
+        ))
+        .fetch_one(&mut *first)
+        .await?;
+        if tables == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(dialect.pick(
+            "SELECT version, checksum, CAST(success AS INTEGER) FROM _sqlx_migrations \
+             ORDER BY version",
+            "SELECT version, checksum, success::int::bigint FROM _sqlx_migrations ORDER BY version",
+        ))
+        .fetch_all(&mut *first)
+        .await?;
+        let row = |row: &sqlx::any::AnyRow| {
+            let checksum: Vec<u8> = row.try_get(1)?;
+            Ok::<(i64, _, i64), sqlx::Error>((row.try_get(0)?, checksum, row.try_get(2)?))
+        };
+        rows.iter().map(row).collect::<Result<Vec<_>, _>>()
+    });
+    let made = made.await?;
+    if made.is_empty() {
+        return Ok(Schema::None);
+    }
+    let foreign = |source| OpenError::Foreign {
+        place: place.clone(),
+        source,
+    };
+    let known = MIGRATIONS.last().map_or(0, |migration| migration.0);
+    let migrator = migrator(dialect);
+    for (version, checksum, success) in &made {
+        if *version > known {
+            return Err(OpenError::Newer {
+                place: place.clone(),
+                found: made.last().map_or(*version, |(newest, ..)| *newest),
+                known,
+            });
+        }
+        let own = migrator.iter().find(|own| own.version == *version);
+        let own = own.ok_or_else(|| foreign(MigrateError::VersionMissing(*version)))?;
+        if own.checksum[..] != checksum[..] {
+            return Err(foreign(MigrateError::VersionMismatch(*version)));
+        }
+        if *success == 0 {
+            return Err(foreign(MigrateError::Dirty(*version)));
+        }
+    }
+    let is_current = MIGRATIONS
+        .iter()
+        .all(|own| made.iter().any(|(version, ..)| *version == own.0));
+    Ok(if is_current {
+        Schema::Current
+    } else {
+        Schema::Older
+    })
+}
+
+/// Brings the schema up to date. Where several begin at the same time, one does it, and the
+/// others wait. How long it takes is up to how much there is.
+async fn change(place: &Place, first: &mut AnyConnection) -> Result<(), OpenError> {
+    let migrator = migrator(place.dialect());
+    let changed = migrator.run_direct(None, first, false);
+    let mut changed = std::pin::pin!(changed);
+    let changed = loop {
+        match timeout(STILL_CHANGING, changed.as_mut()).await {
+            Ok(changed) => break changed,
+            Err(_) => tracing::info!(
+                %place,
+                "the schema is being brought up to date, here or by another server"
+            ),
+        }
+    };
+    changed.map_err(|error| match error {
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+            OpenError::failed(place, source)
+        }
+        source => OpenError::Foreign {
+            place: place.clone(),
+            source,
+        },
+    })
 }
 
 fn migrator(dialect: Dialect) -> Migrator {

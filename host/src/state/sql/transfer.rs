@@ -3,13 +3,16 @@
 use std::io::{self, Write};
 
 use serde_json::json;
-use sqlx::{Acquire, Connection as _};
+use sqlx::{AnyConnection, Connection as _, Executor as _};
 use tenantry_core::registry::{Parsed, Problems, Registry, lines};
+use tokio::time::timeout;
 
 use super::{
-    Access, Database, OpenError, StoreSettings,
+    Access, Database, OpenError, Place, StoreSettings,
     change::write_down,
-    runtime, schema,
+    files::Snapshot,
+    runtime,
+    schema::{self, Opened},
     tenants::{PAGE, list, signed},
 };
 use crate::state::{AuditEvent, Author, Clock, Stage, StoreError, TenantQuery};
@@ -34,7 +37,7 @@ pub enum ImportError {
     )]
     NotEmpty {
         /// The database.
-        place: super::Place,
+        place: Place,
         /// How many.
         count: u64,
     },
@@ -42,7 +45,7 @@ pub enum ImportError {
     #[error("{place}: nothing was imported")]
     Failed {
         /// The database.
-        place: super::Place,
+        place: Place,
         /// What happened.
         #[source]
         source: StoreError,
@@ -74,9 +77,10 @@ pub fn import(
     let place = || settings.place.clone();
     let now_ms = clock.now().as_millis();
     runtime.block_on(async {
-        let database = schema::open(settings, Access::Write, runtime.handle()).await?;
+        let Opened { database, first } =
+            schema::open(settings, Access::Create, runtime.handle()).await?;
         let imported = import_rows(&database, &rows, by, now_ms).await;
-        database.connections.close().await;
+        close(&database, first).await;
         let before = imported.map_err(|source| ImportError::Failed {
             place: place(),
             source,
@@ -91,6 +95,26 @@ pub fn import(
                 count,
             }),
         }
+    })
+}
+
+/// Closes a database that a command has used. What it has done is done.
+async fn close(database: &Database, first: AnyConnection) {
+    let all = async { tokio::join!(database.connections.close(), first.close()) };
+    let _ = timeout(database.timeout, all).await;
+}
+
+/// Brings a database to this program's schema.
+///
+/// # Errors
+/// It cannot be used, or there is no such file.
+pub fn migrate(settings: &StoreSettings) -> Result<(), OpenError> {
+    let runtime = runtime().map_err(OpenError::Runtime)?;
+    runtime.block_on(async {
+        let Opened { database, first } =
+            schema::open(settings, Access::Change, runtime.handle()).await?;
+        close(&database, first).await;
+        Ok(())
     })
 }
 
@@ -195,16 +219,15 @@ pub fn export(
     out: &mut dyn Write,
 ) -> Result<Exported, ExportError> {
     let runtime = runtime().map_err(OpenError::Runtime)?;
-    let failed = |source| OpenError::failed(&settings.place, source);
+    let place = &settings.place;
+    let failed = |source| OpenError::failed(place, source);
     runtime.block_on(async {
-        let database = schema::open(settings, Access::Read, runtime.handle()).await?;
-        let mut connection = database.connections.alone().await.map_err(failed)?;
+        let (mut connection, snapshot) = schema::open_to_read(place).await?;
         // All pages are of one moment.
-        let begin = database
-            .dialect
+        let begin = place
+            .dialect()
             .pick("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-        let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
-        let connection = transaction.acquire().await.map_err(failed)?;
+        connection.execute(begin).await.map_err(failed)?;
         let mut exported = Exported::default();
         let mut after = None;
         loop {
@@ -213,7 +236,7 @@ pub fn export(
                 after,
                 max: PAGE,
             };
-            let records = list(&mut *connection, query).await.map_err(failed)?;
+            let records = list(&mut connection, query).await.map_err(failed)?;
             for (place, record) in &records {
                 after = Some(*place);
                 let is_written = match record.stage {
@@ -240,7 +263,15 @@ pub fn export(
                 break;
             }
         }
+        if let (Some(before), Place::Sqlite(path)) = (snapshot, place)
+            && Snapshot::of(path).ok() != Some(before)
+        {
+            let place = place.clone();
+            return Err(OpenError::Changed { place }.into());
+        }
         out.flush().map_err(ExportError::Write)?;
+        // It has read what there was; the last connection to a file cleans up.
+        let _ = timeout(settings.timeout, connection.close()).await;
         Ok(exported)
     })
 }

@@ -129,6 +129,7 @@ fn the_audit_says_whose_token_it_was() {
         "--engine=native",
         "--state",
         &state.state(),
+        "--state-create",
         "--admin=127.0.0.1:0",
         "--admin-token-file",
         tokens,

@@ -4,6 +4,7 @@
 use std::{
     fs,
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 use super::contract::Open;
@@ -12,15 +13,21 @@ use crate::support::{
     program::{run, tenantry},
 };
 
-/// What `tenantry serve` says before it stops, and what it exits with.
+/// What `tenantry serve` says before it stops, and what it exits with. Where waiting can't help,
+/// it does not wait.
 fn refused(state: &str) -> (Option<i32>, String) {
-    said(&run(&[
+    let start = Instant::now();
+    let said = said(&run(&[
         "serve",
         "--listen",
         "127.0.0.1:0",
+        "--store-wait",
+        "10m",
         "--state",
         state,
-    ]))
+    ]));
+    assert!(start.elapsed() < Duration::from_secs(60), "it waits");
+    said
 }
 
 fn said(output: &Output) -> (Option<i32>, String) {
@@ -57,7 +64,11 @@ fn a_store_that_is_none_is_refused() {
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let state = "sqlite:/nowhere/at/all.db";
-    assert_says(state, 1, &[state, "cannot be written; is its folder there"]);
+    assert_says(state, 1, &[state, "there is no such file"]);
+    let output = run(&["import", "--state", state, "tenants.jsonl"]);
+    let (code, text) = said(&output);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("is its folder there"), "{text}");
 }
 
 #[test]
@@ -121,12 +132,25 @@ fn an_older_schema_is_brought_up_to_date() {
     // Reading changes nothing, and says what to do.
     let export = said(&run(&["export", "--state", &database.state()]));
     assert_eq!(export.0, Some(1), "{}", export.1);
-    assert!(export.1.contains("older"), "{}", export.1);
+    assert!(export.1.contains("`tenantry migrate`"), "{}", export.1);
 
     let open = Open::new(&database);
     assert_eq!(open.directory().len(), 3);
     open.close();
     // It would fail if there were none.
+    sql(&database, "DROP INDEX usage_by_tenant");
+    sql(&database, "DELETE FROM _sqlx_migrations WHERE version = 2");
+    for _ in 0..2 {
+        let migrate = run(&["migrate", "--state", &database.state()]);
+        assert!(migrate.status.success(), "{migrate:?}");
+        let text = String::from_utf8_lossy(&migrate.stdout).into_owned();
+        assert!(text.ends_with("the schema is up to date\n"), "{text}");
+    }
+    assert!(
+        run(&["export", "--state", &database.state()])
+            .status
+            .success()
+    );
     sql(&database, "DROP INDEX usage_by_tenant");
 }
 
@@ -135,7 +159,7 @@ fn what_is_not_there_is_not_exported() {
     let database = Sqlite::new();
     let (code, text) = said(&run(&["export", "--state", &database.state()]));
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("the file cannot be used"), "{text}");
+    assert!(text.contains("there is no such file"), "{text}");
     assert!(!database.path().exists());
 }
 
@@ -152,7 +176,15 @@ fn a_full_disk_stops_the_start() {
         return;
     }
     let state = format!("sqlite:{}", folder.join("small.db").display());
-    let refused = std::panic::catch_unwind(|| refused(&state));
+    let create = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--state-create",
+        "--state",
+        &state,
+    ];
+    let refused = std::panic::catch_unwind(|| said(&run(&create)));
     let unmounted = Command::new("umount").arg(&folder.0).status();
     assert!(unmounted.expect("umount runs").success());
     let (code, text) = refused.expect("it ran");
@@ -211,18 +243,25 @@ fn postgresql_that_is_not_there_or_refuses_is_named() {
             1,
             &["PostgreSQL refuses", part, &format!("127.0.0.1:{port}")],
         );
-        assert!(!refused(state).1.contains("wrong@"));
+        let text = refused(state).1;
+        assert!(!text.contains("wrong@"), "{text}");
+        // Each part is said once, and lines of PostgreSQL's source are not.
+        assert_eq!(text.matches(part).count(), 1, "{text}");
+        assert!(!text.contains("at line"), "{text}");
     }
     server.stop("fast");
     let (code, text) = said(&run(&[
         "serve",
         "--listen",
         "127.0.0.1:0",
+        "--store-wait",
+        "0s",
         "--state",
         &server.state(),
     ]));
     assert_eq!(code, Some(1));
     assert!(text.contains("PostgreSQL cannot be reached"), "{text}");
+    assert_eq!(text.matches("Connection refused").count(), 1, "{text}");
     assert!(!text.contains("secret"), "{text}");
 }
 

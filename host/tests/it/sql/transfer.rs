@@ -88,10 +88,18 @@ fn a_server_serves_what_was_imported_and_its_file_can_be_read_meanwhile() {
     assert_eq!(text(&export).0, file.expect("a file"));
     // Nobody else may write.
     for args in [
-        ["serve", "--listen", "127.0.0.1:0", "--state", &state],
-        ["import", "--if-empty", "--state", &state, "tenants.jsonl"],
+        &[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--store-wait",
+            "0",
+            "--state",
+            &state,
+        ][..],
+        &["import", "--if-empty", "--state", &state, "tenants.jsonl"],
     ] {
-        let second = run(&args);
+        let second = run(args);
         assert_eq!(second.status.code(), Some(1));
         let (_, errors) = text(&second);
         assert!(

@@ -46,6 +46,7 @@ pub(crate) trait Database {
         StoreSettings {
             place: self.place(),
             timeout: Duration::from_secs(20),
+            create: true,
         }
     }
 
@@ -137,6 +138,22 @@ impl Postgres {
         server
     }
 
+    /// A standby of this server, which follows it.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = Folder::new();
+        if let Some((user, group)) = unprivileged() {
+            std::os::unix::fs::chown(&folder.0, Some(user), Some(group)).expect("a new owner");
+        }
+        let port = free_port();
+        let standby = Self { folder, port };
+        let data = standby.data().display().to_string();
+        let url = self.state();
+        let args = ["-R", "-c", "fast", "-X", "stream", "-D", &data, "-d", &url];
+        self.call("pg_basebackup", &args);
+        standby.run();
+        standby
+    }
+
     /// Has the server, which is stopped, take encrypted connections alone, with this certificate
     /// and key.
     pub(crate) fn encrypt(&self, certificate: &str, key: &str) {
@@ -220,6 +237,15 @@ impl Postgres {
         run(psql.arg(self.state()));
     }
 
+    /// What a statement finds, as whoever owns the database: a row a line.
+    pub(crate) fn query(&self, statement: &str) -> String {
+        let mut psql = program("psql");
+        psql.args(["-q", "-A", "-t", "-c", statement]);
+        let found = psql.arg(self.state()).output().expect("psql runs");
+        assert!(found.status.success(), "{found:?}");
+        String::from_utf8(found.stdout).expect("UTF-8")
+    }
+
     /// The URL by another port: that of a proxy before it.
     pub(crate) fn url_by(&self, port: u16) -> String {
         format!("postgres://tenantry:secret@127.0.0.1:{port}/postgres")
@@ -270,7 +296,7 @@ fn find(name: &str) -> Option<PathBuf> {
 }
 
 /// Who runs what refuses to be run by root, where this is root: `nobody`.
-fn unprivileged() -> Option<(u32, u32)> {
+pub(crate) fn unprivileged() -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt as _;
     let myself = fs::metadata("/proc/self").expect("Linux").uid();
     (myself == 0).then_some((65534, 65534))

@@ -7,6 +7,8 @@ pub(crate) mod changing;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod disk;
+pub(crate) mod early;
+pub(crate) mod front;
 pub(crate) mod inside;
 pub(crate) mod later;
 pub(crate) mod openapi;
