@@ -123,6 +123,7 @@ fn begin(stand: &Stand, record: &Record, fault: &Fault) -> Result<()> {
             // Whether it starts is its own affair; that it says it is ready is not.
             single.start(guard, record)
         }
+        Kind::SqliteBroken => stand.sqlite_disk.break_down(),
     }
 }
 
@@ -170,6 +171,11 @@ fn finish(stand: &Stand, record: &Record, fault: &Fault) -> Result<()> {
         Kind::SqliteReadOnly => {
             single.kill(guard, record)?;
             stand.sqlite_disk.set_read_only(false)?;
+            single.start(guard, record)?;
+        }
+        Kind::SqliteBroken => {
+            single.kill(guard, record)?;
+            stand.sqlite_disk.repair()?;
             single.start(guard, record)?;
         }
     }

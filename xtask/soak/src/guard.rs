@@ -80,7 +80,7 @@ impl Drop for Guard {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Left {
     processes: BTreeSet<u32>,
-    folders: Vec<String>,
+    folders: BTreeSet<String>,
 }
 
 impl Left {
@@ -95,7 +95,9 @@ impl Left {
             ("ended", Ok(pid)) => {
                 self.processes.remove(&pid);
             }
-            ("mounted", _) => self.folders.push(of.to_owned()),
+            ("mounted", _) => {
+                self.folders.insert(of.to_owned());
+            }
             _ => {}
         }
     }
@@ -107,7 +109,7 @@ impl Left {
                 let _ = signal(one, Signal::KILL);
             }
         }
-        for folder in self.folders.iter().rev() {
+        for folder in &self.folders {
             // Whoever had files there is gone in a moment.
             for _ in 0..50 {
                 let mut unmount = Command::new("umount");
@@ -149,7 +151,7 @@ mod tests {
         left.hear("mounted /nowhere at all");
         let expected = Left {
             processes: [sleeper.id()].into(),
-            folders: vec!["/nowhere at all".to_owned()],
+            folders: ["/nowhere at all".to_owned()].into(),
         };
         assert_eq!(left, expected);
         left.folders.clear();

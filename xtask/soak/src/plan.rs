@@ -61,6 +61,7 @@ kinds! {
     SqliteFull Sqlite "SQLite disk full",
     SqliteFullKill Sqlite "SQLite disk full, and killed",
     SqliteReadOnly Sqlite "SQLite disk read-only at a start",
+    SqliteBroken Sqlite "SQLite disk broken and read-only",
 }
 
 impl Kind {
@@ -70,7 +71,7 @@ impl Kind {
             Target::Postgres => true,
             Target::Sqlite => matches!(
                 self,
-                Self::SqliteFull | Self::SqliteFullKill | Self::SqliteReadOnly
+                Self::SqliteFull | Self::SqliteFullKill | Self::SqliteReadOnly | Self::SqliteBroken
             ),
             Target::Server => self == Self::ServerWithoutPostgres,
             Target::Redis => false,
@@ -84,6 +85,11 @@ impl Kind {
             self,
             PostgresFull | SqliteFull | SqliteFullKill | SqliteReadOnly
         )
+    }
+
+    /// Whether it needs a disk that can break.
+    pub(crate) fn needs_image(self) -> bool {
+        self == Self::SqliteBroken
     }
 
     /// Whether it needs clocks that can be stepped.

@@ -37,8 +37,8 @@ pub(crate) const TENANTS: [&str; 3] = [OPEN, LIMITED, CHANGED];
 pub(crate) const LIMIT: usize = 20;
 
 /// The disks of the databases: little more than they need.
-const POSTGRES_DISK: &str = "160m";
-const SQLITE_DISK: &str = "24m";
+const POSTGRES_DISK_MIB: u64 = 160;
+const SQLITE_DISK_MIB: u64 = 24;
 
 /// Where Debian has what steps clocks, in the folder of an architecture.
 const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
@@ -69,8 +69,8 @@ impl Stand {
         fs::create_dir_all(scratch)?;
         // PostgreSQL's own user goes through it.
         fs::set_permissions(scratch, fs::Permissions::from_mode(0o755))?;
-        let postgres_disk = Disk::new(scratch.join("postgres"), POSTGRES_DISK, &guard)?;
-        let sqlite_disk = Disk::new(scratch.join("sqlite"), SQLITE_DISK, &guard)?;
+        let postgres_disk = Disk::in_memory(scratch.join("postgres"), POSTGRES_DISK_MIB, &guard)?;
+        let sqlite_disk = Disk::in_file(scratch.join("sqlite"), SQLITE_DISK_MIB, &guard)?;
         let postgres = Postgres::start_in(
             postgres_disk.folder.clone(),
             &["--wal-segsize=1"],
@@ -149,7 +149,7 @@ impl Stand {
 
     /// The kinds of faults that can be made here; says which can't.
     pub(crate) fn possible_faults(&self, only: &[String]) -> Result<Vec<Kind>> {
-        let has_disks = self.postgres_disk.is_mounted && self.sqlite_disk.is_mounted;
+        let has_disks = self.postgres_disk.is_mounted() && self.sqlite_disk.is_mounted();
         let mut possible = Vec::new();
         for kind in Kind::ALL {
             let is_wanted = |start: &String| kind.name().starts_with(start.as_str());
@@ -158,6 +158,11 @@ impl Stand {
             }
             if kind.needs_disk() && !has_disks {
                 println!("left out: {}; only root can mount disks", kind.name());
+            } else if kind.needs_image() && !self.sqlite_disk.can_break() {
+                println!(
+                    "left out: {}; it takes root, mkfs.ext4 and a loop device",
+                    kind.name()
+                );
             } else if kind.needs_clock() && !self.can_step_clocks {
                 println!("left out: {}; there is no libfaketime", kind.name());
             } else {
