@@ -331,3 +331,65 @@ impl Record {
         *self.windows.lock()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    #[test]
+    fn a_session_that_is_lost_is_told_once_and_not_used_again() {
+        let record = Record::default();
+        for (home, id) in [(Home::Cluster, "a"), (Home::Single, "b")] {
+            record.opened(Session {
+                home,
+                tenant: "t",
+                id: id.to_owned(),
+            });
+        }
+        let any = |home| record.any_session(home, "t", 7);
+        assert_eq!(any(Home::Cluster).as_deref(), Some("a"));
+        assert_eq!(any(Home::Single).as_deref(), Some("b"));
+        assert_eq!(record.any_session(Home::Single, "other", 0), None);
+        for _ in 0..2 {
+            record.is_lost(Home::Cluster, "a", "404");
+        }
+        assert_eq!((any(Home::Cluster), record.lost()), (None, 1));
+        assert_eq!(record.wrong().values().sum::<u64>(), 1);
+        let kept = record.sessions(0);
+        let kept: Vec<_> = kept.iter().filter(|one| record.is_kept(one)).collect();
+        assert_eq!((kept.len(), kept[0].id.as_str()), (1, "b"));
+    }
+
+    #[test]
+    fn an_outage_of_a_database_is_that_of_its_own_servers() {
+        let record = Record::default();
+        let act = Act {
+            sent: record.now(),
+            answered: record.now(),
+            server: Some(0),
+        };
+        record.outage_begins(Home::Cluster);
+        assert!(record.is_out(Home::Cluster) && !record.is_out(Home::Single));
+        record.outage_ends(Home::Cluster);
+        // It has not caught up yet: what its servers did may be unwritten when they end.
+        assert!(record.is_out(Home::Cluster));
+        record.dies(CLUSTER, true);
+        assert_eq!(check::usage(&[act], 0, &record.deaths()), 1..=1);
+        std::thread::sleep(Duration::from_millis(2));
+        record.dies(0, true);
+        assert_eq!(check::usage(&[act], 0, &record.deaths()), 0..=1);
+    }
+
+    #[test]
+    fn what_begins_is_counted_for_those_that_share_it() {
+        let record = Record::default();
+        record.begins(Some(0));
+        record.begins(Some(CLUSTER));
+        record.begins(None);
+        let (from, to) = (Duration::ZERO, record.now() + Duration::from_secs(1));
+        assert_eq!(record.beginnings(Home::Cluster, from, to), 2);
+        assert_eq!(record.beginnings(Home::Single, from, to), 1);
+        assert_eq!(record.beginnings(Home::Cluster, to, 2 * to), 0);
+    }
+}
