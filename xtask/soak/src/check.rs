@@ -147,8 +147,9 @@ impl Versions {
 /// For how long a server says that it is ready before it has to be.
 const READY_FOR: Duration = Duration::from_secs(2);
 
-/// For how long it may be wrong: until it has asked its stores, which takes it a second.
-const MAY_BE_WRONG_FOR: Duration = Duration::from_millis(1500);
+/// For how long it may be wrong: until it has asked its stores, which takes it a second, and
+/// for as long as another server that stands still may have rows locked, which is two seconds.
+const MAY_BE_WRONG_FOR: Duration = Duration::from_secs(3);
 
 /// Between two requests to a server that is ready, and does its work.
 const BETWEEN: Duration = Duration::from_secs(1);
@@ -304,18 +305,18 @@ mod tests {
         // A fault begins, and the server notices in time.
         assert_eq!(readiness.was_asked(ms(3_020), false), None);
         assert!(readiness.has_to_work(ms(3_100)));
-        assert_eq!(readiness.was_asked(ms(4_400), false), None);
-        readiness.says(ms(4_500), false);
+        assert_eq!(readiness.was_asked(ms(5_900), false), None);
+        readiness.says(ms(6_000), false);
         assert!(!readiness.has_to_work(ms(9_000)));
         // This time it does not.
         readiness.says(ms(10_000), true);
         assert_eq!(readiness.was_asked(ms(12_000), false), None);
         readiness.says(ms(13_000), true);
-        assert_eq!(readiness.was_asked(ms(13_501), false), Some(ms(1_501)));
+        assert_eq!(readiness.was_asked(ms(15_001), false), Some(ms(3_001)));
         // Said once.
-        assert_eq!(readiness.was_asked(ms(13_600), false), None);
-        assert_eq!(readiness.was_asked(ms(13_700), true), None);
+        assert_eq!(readiness.was_asked(ms(15_100), false), None);
+        assert_eq!(readiness.was_asked(ms(15_200), true), None);
         assert_eq!(readiness.was_asked(ms(20_000), false), None);
-        assert!(readiness.was_asked(ms(22_000), false).is_some());
+        assert!(readiness.was_asked(ms(24_000), false).is_some());
     }
 }

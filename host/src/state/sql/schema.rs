@@ -213,13 +213,14 @@ pub(super) async fn begin_session(
     dialect: Dialect,
     connection: &mut AnyConnection,
 ) -> Result<(), sqlx::Error> {
-    if dialect == Dialect::Sqlite {
-        // FULL: a commit is on the disk when it is answered.
-        let session =
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000";
-        connection.execute(session).await?;
-    }
-    Ok(())
+    // FULL: a commit is on the disk when it is answered. And a server that stands still in the
+    // middle of a change, or is cut off there, has rows locked that all others need: PostgreSQL
+    // gives up on it after a while. It then begins that change again.
+    let session = dialect.pick(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000",
+        "SET idle_in_transaction_session_timeout = '2s'",
+    );
+    connection.execute(session).await.map(drop)
 }
 
 /// Makes sure that a database can be used for what is to be done, and that its schema is this

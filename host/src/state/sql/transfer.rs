@@ -223,10 +223,12 @@ pub fn export(
     let failed = |source| OpenError::failed(place, source);
     runtime.block_on(async {
         let (mut connection, snapshot) = schema::open_to_read(place).await?;
-        // All pages are of one moment.
-        let begin = place
-            .dialect()
-            .pick("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        // All pages are of one moment. They lock nothing, and may wait for a slow reader.
+        let begin = place.dialect().pick(
+            "BEGIN",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+             SET LOCAL idle_in_transaction_session_timeout = 0",
+        );
         connection.execute(begin).await.map_err(failed)?;
         let mut exported = Exported::default();
         let mut after = None;

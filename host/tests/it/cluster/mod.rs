@@ -2,6 +2,7 @@
 
 mod partition;
 mod rolling;
+mod stalled;
 
 use std::{
     fs,
