@@ -1,7 +1,10 @@
 //! Where the log goes: to standard error, through a thread that writes, so that no
 //! request waits for a slow terminal or pipe.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
+};
 
 use tracing::{Level, Subscriber, field::Field, level_filters::LevelFilter};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -99,10 +102,18 @@ fn write_field(
     field: &Field,
     value: &dyn std::fmt::Debug,
 ) -> std::fmt::Result {
-    let value = format!("{value:?}");
-    match field.name() {
-        "message" => write!(out, "{}", escaped(&value)),
-        name => write!(out, "{name}={}", escaped(&value)),
+    if field.name() != "message" {
+        write!(out, "{}=", field.name())?;
+    }
+    write!(Escaped(out), "{value:?}")
+}
+
+/// Passes text on, so that it can be shown in a line.
+struct Escaped<'a, 'b>(&'a mut format::Writer<'b>);
+
+impl std::fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.write_str(&escaped(text))
     }
 }
 

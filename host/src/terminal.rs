@@ -47,6 +47,11 @@ fn is_plain(letter: char) -> bool {
             .any(|(first, last)| (*first..=*last).contains(&letter))
 }
 
+/// Whether all of it is plain and ASCII, as most is: this is quick to see.
+fn is_plain_ascii(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
 /// Text as it may be shown in a line: what could do harm is written as `\u{1b}`.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
@@ -61,7 +66,7 @@ pub fn escaped_lines(text: &str) -> Cow<'_, str> {
 
 fn escaped_but<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     let is_good = |letter: char| is_plain(letter) || kept.contains(&letter);
-    if text.chars().all(is_good) {
+    if is_plain_ascii(text) || text.chars().all(is_good) {
         return text.into();
     }
     let mut plain = String::with_capacity(text.len() + 16);
@@ -80,7 +85,7 @@ fn escaped_but<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
 #[must_use]
 pub fn escaped_json(text: &str) -> Cow<'_, str> {
     let is_good = |letter: char| is_plain(letter) || letter == '\n';
-    if text.chars().all(is_good) {
+    if is_plain_ascii(text.trim_end_matches('\n')) || text.chars().all(is_good) {
         return text.into();
     }
     let mut plain = String::with_capacity(text.len() + 16);
@@ -159,6 +164,12 @@ impl<W: Write> Escaping<W> {
 
 impl<W: Write> Write for Escaping<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.cut.is_empty()
+            && let Ok(text) = str::from_utf8(bytes)
+        {
+            self.put(text)?;
+            return Ok(bytes.len());
+        }
         let mut all = std::mem::take(&mut self.cut);
         all.extend_from_slice(bytes);
         let mut text = String::with_capacity(all.len());
