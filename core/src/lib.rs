@@ -22,6 +22,7 @@ pub mod python;
 pub mod registry;
 mod reply;
 pub mod session;
+pub mod similar;
 pub mod tenancy;
 pub mod tenant;
 pub mod time;

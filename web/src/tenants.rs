@@ -14,7 +14,7 @@ use crate::{Engine, to_js};
 #[serde(rename_all = "camelCase")]
 struct Trouble {
     line: Option<usize>,
-    member: Option<&'static str>,
+    member: Option<String>,
     message: String,
 }
 
@@ -22,7 +22,7 @@ impl From<&Problem> for Trouble {
     fn from(problem: &Problem) -> Self {
         Self {
             line: problem.line,
-            member: problem.member,
+            member: problem.member.as_deref().map(str::to_owned),
             message: problem.what.to_string(),
         }
     }

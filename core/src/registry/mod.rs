@@ -18,6 +18,19 @@ pub use self::{
 };
 use crate::tenant::{PackedTenant, Tenant};
 
+/// Bytes of an id, at most. It stands in paths of the admin API, where each may be written with
+/// three characters, and in indexes of databases, which take some 2700.
+pub const MAX_ID_BYTES: usize = 512;
+
+/// Bytes of a name, at most.
+pub const MAX_NAME_BYTES: usize = 4096;
+
+/// Bytes of a welcome, at most. Each reply begins with it.
+pub const MAX_WELCOME_BYTES: usize = 16 << 10;
+
+/// Bytes of a model's name and of a reply's tag, at most.
+pub const MAX_TAG_BYTES: usize = 512;
+
 /// The rows of one text, in its order.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
@@ -67,7 +80,8 @@ pub struct Parsed {
     pub registry: Registry,
     /// The line that each row comes from, counted from 1, in the order of the rows.
     pub lines: Vec<usize>,
-    /// Rows that were skipped or replaced.
+    /// Rows that were skipped or replaced, and members that are not known: the first twenty of
+    /// those, and how many more there are.
     pub warnings: Vec<Problem>,
 }
 
@@ -314,6 +328,111 @@ mod tests {
         assert_eq!(
             refused(text),
             ["t:2: not UTF-8 (byte 8 of the line); save the file as UTF-8"]
+        );
+    }
+
+    fn warned(text: &str) -> Vec<String> {
+        let warnings = accepted(text).warnings;
+        let shown = warnings.iter().map(|w| w.in_file("t").to_string());
+        shown.collect()
+    }
+
+    #[test]
+    fn unknown_members_are_named_with_what_was_probably_meant() {
+        let text = [
+            ACME,
+            r#"{"id":"b","name":"n","welcome":"w","limts":{"chat_per_10s":1},"modle":"m"}"#,
+            r#"{"id":"c","name":"n","welcome":"w","limits":{"chats_per_10s":1,"name":2}}"#,
+            r#"{"id":"d","name":"n","welcome":"w","reply":{"Style":"ack"},"sessions":1,"tag":""}"#,
+            r#"{"id":"e","name":"n","welcome":"w","plan":{"limts":1},"a\u001b[31m\n":0}"#,
+            r#"{"limts":1}"#,
+        ]
+        .join("\n");
+        assert_eq!(
+            warned(&text),
+            [
+                "t:2: limts: unknown, so it is ignored; did you mean limits?",
+                "t:2: modle: unknown, so it is ignored; did you mean model?",
+                "t:3: limits.chats_per_10s: unknown, so it is ignored; did you mean limits.chat_per_10s?",
+                "t:3: limits.name: unknown, so it is ignored; did you mean name?",
+                "t:4: sessions: unknown, so it is ignored; did you mean limits.sessions?",
+                "t:4: tag: unknown, so it is ignored; did you mean reply.tag?",
+                "t:4: reply.Style: unknown, so it is ignored; did you mean reply.style?",
+                "t:5: plan: unknown, so it is ignored",
+                r"t:5: a\u{1b}[31m\n: unknown, so it is ignored",
+                "t:6: id: missing; the row is skipped",
+            ]
+        );
+        // They are ignored, and kept.
+        let row = accepted(&text).registry.rows()[1].clone();
+        assert_eq!(row.limits, Limits::default());
+        assert!(row.other.contains("limts"));
+    }
+
+    #[test]
+    fn no_more_than_twenty_unknown_members_are_named() {
+        let row = |n: usize| format!(r#"{{"id":"{n}","name":"n","welcome":"w","plan":1}}"#);
+        let text = |rows: usize| (0..rows).map(row).collect::<Vec<_>>().join("\n");
+        assert_eq!(warned(&text(20)).len(), 20);
+        let warnings = warned(&(text(1000) + "\n{}"));
+        assert_eq!(warnings.len(), 22);
+        assert_eq!(warnings[19], "t:20: plan: unknown, so it is ignored");
+        assert_eq!(warnings[20], "t:1001: id: missing; the row is skipped");
+        assert_eq!(warnings[21], "t: 980 more unknown members are ignored");
+        let long = format!(
+            r#"{{"id":"a","name":"n","welcome":"w","{}":1}}"#,
+            "é".repeat(1000)
+        );
+        assert_eq!(warned(&long)[0].chars().filter(|c| *c == 'é').count(), 64);
+    }
+
+    #[test]
+    fn texts_are_bounded_in_bytes() {
+        let row = |member: &str, text: &str| {
+            let mut members = vec![("id", "a"), ("name", "n"), ("welcome", "w"), ("model", "m")];
+            members.retain(|(name, _)| *name != member);
+            members.push((member, text));
+            let members = members
+                .iter()
+                .map(|(name, text)| format!(r#""{name}":"{text}""#));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        };
+        for (member, max) in [
+            ("id", 512),
+            ("name", 4096),
+            ("welcome", 16384),
+            ("model", 512),
+        ] {
+            // Two bytes each.
+            accepted(&row(member, &"é".repeat(max / 2)));
+            let found = max + 1;
+            assert_eq!(
+                refused(row(member, &("é".repeat(max / 2) + "x"))),
+                [format!(
+                    "t:1: {member}: {found} bytes; it may have {max} at most"
+                )]
+            );
+        }
+        let tag = |len: usize| {
+            let tag = "x".repeat(len);
+            format!(r#"{{"id":"a","name":"n","welcome":"w","reply":{{"tag":"{tag}"}}}}"#)
+        };
+        accepted(&tag(512));
+        assert_eq!(
+            refused(tag(513)),
+            ["t:1: reply.tag: 513 bytes; it may have 512 at most"]
+        );
+    }
+
+    #[test]
+    fn an_id_has_any_character_but_one() {
+        let row = |id: &str| format!(r#"{{"id":"{id}","name":"\u0000","welcome":"\u0000"}}"#);
+        for id in [r"\u0001", r"\u007f", r"\u009b", r"\u202e", r"\n", " "] {
+            accepted(&row(id));
+        }
+        assert_eq!(
+            refused(row(r"ab\u0000")),
+            ["t:1: id: the character U+0000, which an id may not have (byte 3 of it)"]
         );
     }
 

@@ -1,7 +1,9 @@
 //! What can be wrong with a text, and how it is told.
 
 use alloc::{
+    borrow::Cow,
     boxed::Box,
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -20,7 +22,7 @@ pub struct Problem {
     /// The line, from 1; `None` where it is about the text as a whole.
     pub line: Option<usize>,
     /// The member, such as `limits.chat_per_10s`; `None` where it is about the line.
-    pub member: Option<&'static str>,
+    pub member: Option<Cow<'static, str>>,
     /// What is wrong, and what to do about it.
     pub what: What,
 }
@@ -69,12 +71,35 @@ pub enum What {
         /// What it is instead.
         found: String,
     },
+    /// An error: a text is too long to be kept.
+    #[error("{found} bytes; it may have {max} at most")]
+    TooLong {
+        /// Bytes that it has.
+        found: usize,
+        /// Bytes that it may have.
+        max: usize,
+    },
+    /// An error: an id has a character that not every database takes.
+    #[error("the character U+0000, which an id may not have (byte {at} of it)")]
+    Nul {
+        /// Where in the id, from 1.
+        at: usize,
+    },
     /// An error: no row is left.
     #[error("no tenants; add a line such as {EXAMPLE}")]
     NoTenants,
     /// A warning: without an id there is no tenant.
     #[error("{0}; the row is skipped")]
     Skipped(&'static str),
+    /// A warning: no member has this name.
+    #[error("unknown, so it is ignored{}", question(.meant))]
+    UnknownMember {
+        /// The member that was probably meant.
+        meant: Option<&'static str>,
+    },
+    /// A warning: there are further members with unknown names.
+    #[error("{0} more unknown members are ignored")]
+    MoreUnknownMembers(usize),
     /// A warning: a later row has the same id and takes this one's place.
     #[error("{id:?} is used again in line {by}; that row replaces this one")]
     Replaced {
@@ -83,6 +108,11 @@ pub enum What {
         /// The line of the later row.
         by: usize,
     },
+}
+
+/// A question, where there is something to ask.
+fn question(meant: &Option<&'static str>) -> String {
+    meant.map_or(String::new(), |meant| format!("; did you mean {meant}?"))
 }
 
 const EXAMPLE: &str = r#"{"id":"acme","name":"Acme Corp","welcome":"Howdy!"}"#;
@@ -98,7 +128,7 @@ impl Problem {
                 if let Some(line) = self.1.line {
                     write!(f, "{line}:")?;
                 }
-                if let Some(member) = self.1.member {
+                if let Some(member) = &self.1.member {
                     write!(f, " {member}:")?;
                 }
                 write!(f, " {}", self.1.what)

@@ -1,13 +1,23 @@
 //! From lines to rows.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, format, string::String, vec::Vec};
 
-use super::{Limits, Parsed, Problem, Problems, Registry, Row, What};
+use super::{
+    Limits, MAX_ID_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_WELCOME_BYTES, Parsed, Problem,
+    Problems, Registry, Row, What,
+};
 use crate::{
     json::{self, Document, Value, push_string},
     python,
+    similar::nearest,
     tenant::{PackedTenant, Reply, ReplyStyle, Tenant},
 };
+
+/// Warnings of unknown members of one text, at most. What is beyond is counted.
+const MAX_UNKNOWN: usize = 20;
+
+/// Characters that are shown of the name of an unknown member, at most.
+const MAX_SHOWN: usize = 64;
 
 const WHOLE_NUMBER: &str = "a whole number from 0 to 4294967295";
 
@@ -40,13 +50,15 @@ pub(super) struct Reader {
     sources: Vec<usize>,
     errors: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// Members with unknown names so far.
+    unknown: usize,
 }
 
 impl Reader {
     fn error(&mut self, member: impl Into<Option<&'static str>>, what: What) {
         self.errors.push(Problem {
             line: Some(self.line),
-            member: member.into(),
+            member: member.into().map(Cow::Borrowed),
             what,
         });
     }
@@ -54,9 +66,39 @@ impl Reader {
     fn warn(&mut self, line: usize, what: What) {
         self.warnings.push(Problem {
             line: Some(line),
-            member: Some("id"),
+            member: Some(Cow::Borrowed("id")),
             what,
         });
+    }
+
+    /// Warns of the members of an object that are not known. They may be meant for something
+    /// else, or be a known one that is misspelt, or stand in another object than they should.
+    fn warn_of_unknown(&mut self, object: Value<'_, '_>, place: &Place) {
+        for (name, _) in object.members() {
+            if place.members.contains(&&*name) {
+                continue;
+            }
+            self.unknown += 1;
+            if self.unknown > MAX_UNKNOWN {
+                continue;
+            }
+            let here = nearest(&name, place.members.iter().copied());
+            let here = here.and_then(|meant| {
+                let mut paths = place.paths.iter().copied();
+                paths.find(|path| path.rsplit('.').next() == Some(meant))
+            });
+            let elsewhere = || {
+                let mut paths = PLACES.iter().flat_map(|place| place.paths).copied();
+                paths.find(|path| path.rsplit('.').next() == Some(&*name))
+            };
+            self.warnings.push(Problem {
+                line: Some(self.line),
+                member: Some(Cow::Owned(place.path_of(&name))),
+                what: What::UnknownMember {
+                    meant: here.or_else(elsewhere),
+                },
+            });
+        }
     }
 
     pub(super) fn read(&mut self, line: &[u8]) {
@@ -89,6 +131,7 @@ impl Reader {
             Some(id) => id,
             None => return,
         };
+        self.warn_of_unknown(row, &ROW);
         // All members are looked at before the row is given up.
         let name = self.required(row, "name");
         let welcome = self.required(row, "welcome");
@@ -146,7 +189,13 @@ impl Reader {
     ) -> Result<Option<Box<str>>, Reported> {
         let Some(value) = value else { return Ok(None) };
         match value.as_str() {
-            Some(text) => Ok(Some(text.into())),
+            Some(text) => match unfit(member, &text) {
+                None => Ok(Some(text.into())),
+                Some(what) => {
+                    self.error(member, what);
+                    Err(Reported)
+                }
+            },
             None => Err(self.wrong_type(value, member, "a string")),
         }
     }
@@ -170,6 +219,7 @@ impl Reader {
             self.wrong_type(limits, "limits", "an object");
             return None;
         }
+        self.warn_of_unknown(limits, &LIMITS);
         let chat_per_10s = self.number(limits.member("chat_per_10s"), "limits.chat_per_10s");
         let sessions = self.number(limits.member("sessions"), "limits.sessions");
         Some(Limits {
@@ -199,6 +249,7 @@ impl Reader {
             self.wrong_type(reply, "reply", "an object");
             return None;
         }
+        self.warn_of_unknown(reply, &REPLY);
         let style = self.string(reply.member("style"), "reply.style");
         let tag = self.string(reply.member("tag"), "reply.tag");
         let style = match style.ok()? {
@@ -244,6 +295,13 @@ impl Reader {
             return Err(Problems(self.errors));
         }
         self.warnings.sort_by_key(|warning| warning.line);
+        if let Some(more @ 1..) = self.unknown.checked_sub(MAX_UNKNOWN) {
+            self.warnings.push(Problem {
+                line: None,
+                member: None,
+                what: What::MoreUnknownMembers(more),
+            });
+        }
         Ok(Parsed {
             registry: self.registry,
             lines: self.sources,
@@ -255,12 +313,66 @@ impl Reader {
 /// A value was refused, and the problem is on its list.
 struct Reported;
 
-const KNOWN_MEMBERS: [&str; 6] = ["id", "name", "welcome", "model", "limits", "reply"];
+/// Why a member must not be this text.
+fn unfit(member: &str, text: &str) -> Option<What> {
+    let max = match member {
+        "id" => MAX_ID_BYTES,
+        "name" => MAX_NAME_BYTES,
+        "welcome" => MAX_WELCOME_BYTES,
+        "model" | "reply.tag" => MAX_TAG_BYTES,
+        // One of a few words.
+        _ => return None,
+    };
+    let found = text.len();
+    if found > max {
+        return Some(What::TooLong { found, max });
+    }
+    let nul = text.find('\0').filter(|_| member == "id")?;
+    Some(What::Nul { at: nul + 1 })
+}
+
+/// An object of a row, and what it may have.
+struct Place {
+    /// What stands before the names of its members where they are told.
+    prefix: &'static str,
+    members: &'static [&'static str],
+    /// The same, as they are told.
+    paths: &'static [&'static str],
+}
+
+const ROW: Place = Place {
+    prefix: "",
+    members: &["id", "name", "welcome", "model", "limits", "reply"],
+    paths: &["id", "name", "welcome", "model", "limits", "reply"],
+};
+
+const LIMITS: Place = Place {
+    prefix: "limits.",
+    members: &["chat_per_10s", "sessions"],
+    paths: &["limits.chat_per_10s", "limits.sessions"],
+};
+
+const REPLY: Place = Place {
+    prefix: "reply.",
+    members: &["style", "tag"],
+    paths: &["reply.style", "reply.tag"],
+};
+
+const PLACES: [Place; 3] = [ROW, LIMITS, REPLY];
+
+impl Place {
+    /// A member of this object as it is told: a file may name it as it likes.
+    fn path_of(&self, name: &str) -> String {
+        let shown: String = name.chars().take(MAX_SHOWN).collect();
+        let more = if shown.len() < name.len() { "..." } else { "" };
+        format!("{}{}{more}", self.prefix, shown.escape_debug())
+    }
+}
 
 fn other_members(row: Value<'_, '_>) -> Box<str> {
     let mut other = Vec::new();
     for (name, value) in row.members() {
-        if !KNOWN_MEMBERS.contains(&&*name) {
+        if !ROW.members.contains(&&*name) {
             if !other.is_empty() {
                 other.push(b',');
             }

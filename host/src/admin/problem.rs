@@ -46,7 +46,7 @@ pub(super) struct Issue {
 }
 
 impl Issue {
-    pub(super) fn member(name: impl Into<Option<&'static str>>, detail: impl ToString) -> Self {
+    pub(super) fn member<'a>(name: impl Into<Option<&'a str>>, detail: impl ToString) -> Self {
         Self {
             member: name.into().map(str::to_owned),
             parameter: None,

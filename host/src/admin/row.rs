@@ -35,11 +35,17 @@ fn document(text: &str) -> Result<Document<'_>, Problem> {
     })
 }
 
+/// A row that may be served, and what is odd about it.
+pub(super) struct Checked {
+    pub(super) row: Row,
+    pub(super) warnings: Vec<Issue>,
+}
+
 /// A row of the tenant with that id. `json` may have its id, and is JSON.
 ///
 /// # Errors
 /// Says everything that is wrong with it.
-pub(super) fn checked(id: &str, json: &str) -> Result<Row, Problem> {
+pub(super) fn checked(id: &str, json: &str) -> Result<Checked, Problem> {
     let json_document = document(json)?;
     let root = json_document.root();
     if !root.is_object() {
@@ -63,21 +69,26 @@ pub(super) fn checked(id: &str, json: &str) -> Result<Row, Problem> {
     // Strings of JSON have no line ends, so these are blanks between values.
     let line = json.replace(['\n', '\r'], " ");
     let line = with_id(id, &line);
+    let mut warnings = Vec::new();
     let row = match Registry::parse(line.as_bytes()) {
-        Ok(parsed) => parsed.registry.into_rows().pop(),
+        Ok(parsed) => {
+            let odd = parsed.warnings.iter();
+            warnings.extend(odd.map(|odd| Issue::member(odd.member.as_deref(), &odd.what)));
+            parsed.registry.into_rows().pop()
+        }
         Err(problems) => {
             errors.extend(problems.0.into_iter().map(|problem| {
                 let detail = match problem.what {
                     What::NoTenants => "a tenant needs an id".to_owned(),
                     what => what.to_string(),
                 };
-                Issue::member(problem.member, detail)
+                Issue::member(problem.member.as_deref(), detail)
             }));
             None
         }
     };
     match row {
-        Some(row) if errors.is_empty() => Ok(row),
+        Some(row) if errors.is_empty() => Ok(Checked { row, warnings }),
         _ => Err(Problem::invalid_tenant(errors)),
     }
 }

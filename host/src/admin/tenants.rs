@@ -16,9 +16,9 @@ use serde_json::value::RawValue;
 use super::{
     body,
     condition::{Condition, etag},
-    problem::Problem,
+    problem::{Issue, Problem},
     query::{Query, cursor, cut},
-    row,
+    row::{self, Checked},
     text::{rfc3339_ms, stored_json},
 };
 use crate::state::{
@@ -42,6 +42,9 @@ struct Told<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<String>,
     row: Option<Box<RawValue>>,
+    /// What is odd about a row that was sent.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [Issue],
 }
 
 impl<'a> Told<'a> {
@@ -53,6 +56,7 @@ impl<'a> Told<'a> {
             created: rfc3339_ms(record.created_ms),
             changed: rfc3339_ms(record.changed_ms),
             row: stored_json(&record.row),
+            warnings: &[],
         }
     }
 }
@@ -81,7 +85,16 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
 }
 
 fn told(status: StatusCode, record: &Record) -> Response {
-    let mut response = json(status, &Told::of(record));
+    told_with(status, record, &[])
+}
+
+/// The same, after a row was sent that is odd.
+fn told_with(status: StatusCode, record: &Record, warnings: &[Issue]) -> Response {
+    let told = Told {
+        warnings,
+        ..Told::of(record)
+    };
+    let mut response = json(status, &told);
     let tag = etag(record.version);
     response.headers_mut().insert(header::ETAG, tag);
     response
@@ -140,14 +153,14 @@ pub(super) async fn put(
     Query::none(request.uri())?;
     let condition = Condition::of(request.headers())?;
     let body = body::read(request, "application/json").await?;
-    let row = row::checked(&id, row::text(&body)?)?;
+    let Checked { row, warnings } = row::checked(&id, row::text(&body)?)?;
     let store = &*state.records;
     let expected = condition.expected(store, &id, Expected::Any).await?;
     let (record, is_new) = put_row(store, &id, &row.to_json(), expected, &by).await?;
     if !is_new {
-        return Ok(told(StatusCode::OK, &record));
+        return Ok(told_with(StatusCode::OK, &record, &warnings));
     }
-    let mut response = told(StatusCode::CREATED, &record);
+    let mut response = told_with(StatusCode::CREATED, &record, &warnings);
     let id = utf8_percent_encode(&record.id, NON_ALPHANUMERIC);
     if let Ok(location) = HeaderValue::try_from(format!("/tenants/{id}")) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -212,7 +225,8 @@ pub(super) async fn patch(
             return Err(Problem::precondition_failed(current));
         }
         let record = record.ok_or_else(Problem::no_such_tenant)?;
-        let row = row::checked(&id, &row::merged(&record.row, patch)?)?;
+        let merged = row::merged(&record.row, patch)?;
+        let Checked { row, warnings } = row::checked(&id, &merged)?;
         let change = Change::Put(row.to_json());
         let this = Expected::Version(record.version);
         match state.records.change(&id, change, this, &by).await {
@@ -221,7 +235,7 @@ pub(super) async fn patch(
             Err(error) => return Err(Problem::of_change(error, "patch")),
             Ok(record) => {
                 let record = record.ok_or_else(Problem::no_such_tenant)?;
-                return Ok(told(StatusCode::OK, &record));
+                return Ok(told_with(StatusCode::OK, &record, &warnings));
             }
         }
     }

@@ -96,7 +96,7 @@ export interface TenantsReport {
   readonly tenants: number;
   /** What is wrong, the first 10,000: with any of these, there is no service. */
   readonly problems: readonly TenantsProblem[];
-  /** What is odd: rows that are skipped or replaced. */
+  /** What is odd: rows that are skipped or replaced, and the first 20 members with unknown names. */
   readonly warnings: readonly TenantsProblem[];
 }
 

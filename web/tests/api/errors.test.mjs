@@ -130,6 +130,44 @@ test("check counts tenants, and says what is odd", () => {
   assert.deepEqual(Tenantry.fromJsonl(text).warnings, warnings);
 });
 
+test("members with unknown names are named, with what was probably meant, and ignored", () => {
+  const row = '{"id":"a","name":"n","welcome":"w","limts":{"sessions":0},"limits":{"chats_per_10s":0}}';
+  const { problems, warnings } = Tenantry.check(row);
+  assert.deepEqual(problems, []);
+  const said = warnings.map(({ line, member, message }) => `${line}:${member}: ${message}`);
+  assert.deepEqual(said, [
+    "1:limts: unknown, so it is ignored; did you mean limits?",
+    "1:limits.chats_per_10s: unknown, so it is ignored; did you mean limits.chat_per_10s?",
+  ]);
+  const app = Tenantry.fromJsonl(row);
+  assert.deepEqual(app.warnings, warnings);
+  assert.equal(app.tenant("a").limits.sessions, undefined);
+
+  const many = Array.from({ length: 30 }, (_, n) => `"x${n}":1`);
+  const { warnings: listed } = Tenantry.check(row.replace('"limts"', `${many},"limts"`));
+  assert.equal(listed.length, 21);
+  assert.deepEqual(listed[20], {
+    line: undefined,
+    member: undefined,
+    message: "12 more unknown members are ignored",
+  });
+});
+
+test("ids and texts that are too long are problems of their member", () => {
+  const row = (id, name) => JSON.stringify({ id, name, welcome: "w" });
+  assert.deepEqual(Tenantry.check(row("ä".repeat(256), "n".repeat(4096))).problems, []);
+  const { problems } = Tenantry.check(`${row("ä".repeat(257), "n")}\n${row("a", "n".repeat(4097))}`);
+  assert.deepEqual(
+    problems.map(({ line, member, message }) => [line, member, message]),
+    [
+      [1, "id", "514 bytes; it may have 512 at most"],
+      [2, "name", "4097 bytes; it may have 4096 at most"],
+    ],
+  );
+  const [nul] = Tenantry.check(row("a\u0000", "n")).problems;
+  assert.match(nul.message, /U\+0000/);
+});
+
 test("half of a surrogate pair in a text of tenants is a problem of its line", () => {
   for (const [text, line] of [["\ud800", 1], ["\n\r\n\ra\udfff", 4]]) {
     const [problem, ...more] = Tenantry.check(text).problems;

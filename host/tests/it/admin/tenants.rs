@@ -303,3 +303,68 @@ fn a_version_is_named_as_it_is_told_and_in_lists_of_any_form() {
     let read = with_header(get("/tenants/acme"), "if-none-match", r#""a,b", W/"2","#);
     assert_eq!(server.ask(&read).status, 304);
 }
+
+#[test]
+fn members_with_unknown_names_are_named_in_the_answer_and_kept() {
+    let server = Administered::start();
+    let row = r#"{"name":"n","welcome":"w","limts":{"chat_per_10s":1},"plan":1}"#;
+    let added = server.json(&put("umbrella", row), 201);
+    let warnings = json!([
+        {"member": "limts", "detail": "unknown, so it is ignored; did you mean limits?"},
+        {"member": "plan", "detail": "unknown, so it is ignored"},
+    ]);
+    assert_eq!(added["warnings"], warnings);
+    assert_eq!(added["row"]["limts"], json!({"chat_per_10s": 1}));
+    // What is told of it later is the tenant alone.
+    let told = server.json(&get("/tenants/umbrella"), 200);
+    assert!(told.get("warnings").is_none());
+    let change = r#"{"limts":null,"plan":null,"limits":{"chats_per_10s":1}}"#;
+    let patched = server.json(&patch("umbrella", change), 200);
+    let meant = "unknown, so it is ignored; did you mean limits.chat_per_10s?";
+    assert_eq!(
+        patched["warnings"],
+        json!([{"member": "limits.chats_per_10s", "detail": meant}])
+    );
+    let good = r#"{"name":"n","welcome":"w","limits":{"chat_per_10s":1}}"#;
+    assert!(
+        server
+            .json(&put("umbrella", good), 200)
+            .get("warnings")
+            .is_none()
+    );
+    let many: Vec<_> = (0..30).map(|n| format!("\"x{n}\":1")).collect();
+    let many = format!(r#"{{"name":"n","welcome":"w",{}}}"#, many.join(","));
+    let put = server.json(&put("umbrella", &many), 200);
+    let warnings = put["warnings"].as_array().expect("warnings");
+    assert_eq!(warnings.len(), 21);
+    assert_eq!(
+        warnings[20],
+        json!({"detail": "10 more unknown members are ignored"})
+    );
+}
+
+#[test]
+fn texts_that_are_too_long_are_refused_by_name() {
+    let server = Administered::start();
+    let id = "é".repeat(257);
+    let path: String = "%C3%A9".repeat(257);
+    let row = format!(r#"{{"name":"{}","welcome":"w"}}"#, "n".repeat(4097));
+    let reply = server.ask(&put(&path, &row));
+    assert_eq!(problem(&reply), (422, "invalid-tenant".to_owned()));
+    let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+    assert_eq!(
+        body["errors"],
+        json!([
+            {"member": "id", "detail": "514 bytes; it may have 512 at most"},
+        ]),
+        "{id}"
+    );
+    let reply = server.ask(&put("a", &row));
+    let text = reply.text();
+    let named = r#"{"member":"name","detail":"4097 bytes; it may have 4096 at most"}"#;
+    assert!(text.contains(named), "{text}");
+    let reply = server.ask(&put("a%00b", r#"{"name":"n","welcome":"w"}"#));
+    let text = reply.text();
+    let named = "the character U+0000, which an id may not have (byte 2 of it)";
+    assert!(text.contains(named), "{text}");
+}

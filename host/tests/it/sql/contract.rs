@@ -111,6 +111,13 @@ impl Open {
     }
 }
 
+pub(super) fn author() -> Author {
+    Author {
+        who: "a test".to_owned(),
+        request_id: "r1".to_owned(),
+    }
+}
+
 pub(super) fn row(id: &str, welcome: &str) -> String {
     format!(r#"{{"id":"{id}","name":"n","welcome":"{welcome}"}}"#)
 }
@@ -121,7 +128,7 @@ pub(super) fn id(n: u64) -> SessionId {
 }
 
 /// Every kind of database, empty.
-fn for_each(test: impl Fn(&dyn Database)) {
+pub(super) fn for_each(test: impl Fn(&dyn Database)) {
     test(&Sqlite::new());
     if let Some(postgres) = Postgres::start() {
         test(&postgres);
@@ -660,4 +667,76 @@ fn usage_of_an_older_schema_is_kept() {
     if let Some(postgres) = Postgres::start() {
         check(&postgres, &|statement| postgres.sql(statement));
     }
+}
+
+/// What the core takes, every database keeps; and what no database could keep, the core refuses.
+#[test]
+fn every_text_that_a_row_may_have_is_kept_and_found() {
+    for_each(|database| {
+        let long = |len: usize| "é".repeat(len / 2);
+        let texts = [
+            (
+                "controls",
+                "\u{1}\u{7f}\u{9b}\u{202e}\u{2028}\n",
+                r"\u0000 \u0001 \u007f",
+            ),
+            ("long", &*long(512), &*long(4096)),
+        ];
+        let rows = texts.map(|(_, id, name)| {
+            let id = serde_json::to_string(id).expect("a string");
+            format!(
+                r#"{{"id":{id},"name":"{name}","welcome":"{}","model":"{}","reply":{{"tag":"{}"}},"x":"\u0000"}}"#,
+                long(16384),
+                long(512),
+                long(512)
+            )
+        });
+        let by = author();
+        let settings = database.settings();
+        let text = rows.join("\n");
+        tenantry::state::sql::import(
+            &settings,
+            text.as_bytes(),
+            by.clone(),
+            &ManualClock::default(),
+        )
+        .expect("an empty database");
+        let open = Open::new(database);
+        for (case, id, _) in texts {
+            assert!(open.directory().get(id).is_some(), "{case}");
+            let record = open.run(open.state.records.get(id)).expect("in reach");
+            let record = record.unwrap_or_else(|| panic!("{case} is there"));
+            assert!(record.row.contains(r#""x":"\u0000""#), "{case}");
+            // Changed, written down in the audit, found there, and purged.
+            let row = record.row.replace(r#""x":"#, r#""y":"#);
+            for change in [Change::Put(row), Change::Archive, Change::Purge] {
+                open.change(id, change, Expected::Any).expect("a change");
+            }
+            let query = AuditQuery {
+                tenant_id: Some(id.to_owned()),
+                after: None,
+                max: 10,
+            };
+            let audit = open.run(open.state.records.audit(query)).expect("in reach");
+            assert_eq!(audit.len(), 3, "{case}");
+        }
+        // Ids that no tenant can have are those of no tenant.
+        for id in ["a\0b", "\0", &*long(12_000)] {
+            let record = open.run(open.state.records.get(id)).expect("in reach");
+            assert!(record.is_none());
+            let suspended = open.change(id, Change::Suspend, Expected::Any);
+            assert!(
+                matches!(suspended, Err(ChangeError::Unknown)),
+                "{suspended:?}"
+            );
+            let query = AuditQuery {
+                tenant_id: Some(id.to_owned()),
+                after: None,
+                max: 10,
+            };
+            let audit = open.run(open.state.records.audit(query)).expect("in reach");
+            assert_eq!(audit.len(), 0);
+        }
+        open.close();
+    });
 }
