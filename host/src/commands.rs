@@ -70,7 +70,7 @@ impl Error {
 /// It cannot be read, or has problems, which are all named.
 pub fn check(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     let parsed = tenants_file::read(path)?;
-    let file = path.display().to_string();
+    let file = tenants_file::named(path).display().to_string();
     let mut lines = String::new();
     for warning in &parsed.warnings {
         lines += &format!("{}\n", warning.in_file(&file));
@@ -91,7 +91,7 @@ pub fn import(task: &ImportTask, out: &mut dyn Write) -> Result<(), Error> {
         who: "tenantry import".to_owned(),
         request_id: String::new(),
     };
-    let file = path.display().to_string();
+    let file = tenants_file::named(path).display().to_string();
     let mut lines = String::new();
     match sql::import(&store(task.place.clone()), &text, by, &SystemClock::new()) {
         Ok(imported) => {
@@ -103,7 +103,7 @@ pub fn import(task: &ImportTask, out: &mut dyn Write) -> Result<(), Error> {
         }
         Err(ImportError::Invalid(problems)) => {
             return Err(Error::Tenants(ReadError::Invalid {
-                path: path.clone(),
+                path: tenants_file::named(path),
                 problems: problems.0,
             }));
         }

@@ -5,6 +5,7 @@ pub mod causes;
 pub mod cli;
 pub mod commands;
 pub mod engine;
+mod input;
 mod limits;
 mod logging;
 pub mod metrics;

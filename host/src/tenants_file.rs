@@ -1,8 +1,7 @@
 //! The tenants file: read at the start, and again when it has changed.
 
 use std::{
-    fs, hash,
-    io::{self, Read},
+    fs, hash, io,
     path::{Path, PathBuf},
     thread,
     time::{Duration, SystemTime},
@@ -10,11 +9,21 @@ use std::{
 
 use tenantry_core::registry::{Parsed, Problem, Registry};
 
-use crate::limits;
+use crate::{
+    input::{self, Input, Kinds, read_stdin},
+    limits,
+};
 
 /// Memory that reading a file takes, as a multiple of its length: its text, and twice what
 /// it says, as that is read and as it is served.
 const MEMORY_PER_BYTE: u64 = 4;
+
+/// Bytes of a text whose length is not known before it is read, from a pipe or standard
+/// input, at most: 256 MiB. A regular file may have as many as the memory has room for.
+const MAX_STREAM: u64 = 256 << 20;
+
+/// The name for standard input, where a command takes a file.
+const STDIN: &str = "-";
 
 /// Between two attempts to read a file that is being written.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -51,6 +60,17 @@ pub enum ReadError {
         /// Bytes of memory that are free.
         free: u64,
     },
+    /// It is longer than what is read of a text whose length is not known.
+    #[error(
+        "{}: the tenants are of more than {max} bytes; a regular file may have more",
+        path.display()
+    )]
+    Endless {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it may have.
+        max: u64,
+    },
     /// It changed again and again while it was read.
     #[error("{}: the tenants file does not stop changing", path.display())]
     Changing {
@@ -83,15 +103,37 @@ fn report(path: &Path, problems: &[Problem]) -> String {
 /// # Errors
 /// It cannot be read, or has problems, which are all named.
 pub fn read(path: &Path) -> Result<Parsed, ReadError> {
-    parse(path, &text(path)?)
+    parse(&named(path), &text(path)?)
 }
 
-/// The bytes of a tenants file.
+/// The bytes of a tenants file; `-` is standard input.
 ///
 /// # Errors
 /// It cannot be read.
 pub(crate) fn text(path: &Path) -> Result<Vec<u8>, ReadError> {
-    text_within(path, limits::free_memory())
+    let free = limits::free_memory();
+    if path.as_os_str() != STDIN {
+        return text_within(path, Kinds::Pipes, free);
+    }
+    let max = max_stream(free);
+    let path = named(path);
+    match read_stdin(max) {
+        Ok(Some(text)) => Ok(text),
+        Ok(None) => Err(ReadError::Endless { path, max }),
+        Err(source) => Err(ReadError::Unreadable { path, source }),
+    }
+}
+
+/// What a command's file is called where something is said of it.
+pub(crate) fn named(path: &Path) -> PathBuf {
+    if path.as_os_str() == STDIN {
+        return PathBuf::from("<stdin>");
+    }
+    path.to_owned()
+}
+
+fn max_stream(free: Option<u64>) -> u64 {
+    free.map_or(MAX_STREAM, |free| MAX_STREAM.min(free / MEMORY_PER_BYTE))
 }
 
 fn parse(path: &Path, text: &[u8]) -> Result<Parsed, ReadError> {
@@ -102,13 +144,14 @@ fn parse(path: &Path, text: &[u8]) -> Result<Parsed, ReadError> {
 }
 
 /// The bytes of a file, unless they would not fit into what is free of the memory.
-fn text_within(path: &Path, free: Option<u64>) -> Result<Vec<u8>, ReadError> {
+fn text_within(path: &Path, kinds: Kinds, free: Option<u64>) -> Result<Vec<u8>, ReadError> {
     let unreadable = |source| ReadError::Unreadable {
         path: path.to_owned(),
         source,
     };
-    let file = fs::File::open(path).map_err(unreadable)?;
-    let len = file.metadata().map_err(unreadable)?.len();
+    let input = Input::open(path, kinds).map_err(unreadable)?;
+    let is_regular = input.metadata().is_file();
+    let len = input.metadata().len();
     let needed = len.saturating_mul(MEMORY_PER_BYTE);
     if let Some(free) = free.filter(|free| needed > *free) {
         return Err(ReadError::TooLarge {
@@ -118,12 +161,17 @@ fn text_within(path: &Path, free: Option<u64>) -> Result<Vec<u8>, ReadError> {
             free,
         });
     }
-    let mut text = Vec::new();
-    let room = usize::try_from(len).unwrap_or(usize::MAX);
-    let reserved = text.try_reserve_exact(room);
-    reserved.map_err(|error| unreadable(io::Error::new(io::ErrorKind::OutOfMemory, error)))?;
-    (&file).read_to_end(&mut text).map_err(unreadable)?;
-    Ok(text)
+    let max = match free {
+        _ if !is_regular => max_stream(free),
+        Some(free) => free / MEMORY_PER_BYTE,
+        // Where nobody knows, what was there when it was opened is read, and a little more.
+        None => len.saturating_add(MAX_STREAM),
+    };
+    let text = input.read(max).map_err(unreadable)?;
+    text.ok_or_else(|| ReadError::Endless {
+        path: path.to_owned(),
+        max,
+    })
 }
 
 /// What tells one state of a file from another without reading it. A name that is moved to
@@ -144,10 +192,7 @@ impl Stamp {
     /// There is none, or not a regular one: a pipe is read once, and a device may never end.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let data = fs::metadata(path)?;
-        if !data.is_file() {
-            let no_file = "it is no regular file, which could be read again";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, no_file));
-        }
+        input::check(&data, Kinds::Regular)?;
         Ok(Self {
             len: data.len(),
             modified: data.modified().ok(),
@@ -208,7 +253,7 @@ impl TenantsFile {
     /// # Errors
     /// It cannot be read, or has problems, which are all named.
     pub(crate) fn open(path: PathBuf) -> Result<(Self, Parsed), ReadError> {
-        let text = text(&path)?;
+        let text = text_within(&path, Kinds::Pipes, limits::free_memory())?;
         let parsed = parse(&path, &text)?;
         let hasher = hash::RandomState::new();
         let file = Self {
@@ -227,13 +272,15 @@ impl TenantsFile {
 
     /// Reads it again. Returns the state in which it was read, too.
     pub(crate) fn read_again(&mut self) -> (Seen, Reread) {
-        let read = settled_text(&self.path, text);
+        let again = |path: &Path| text_within(path, Kinds::Regular, limits::free_memory());
+        let read = settled_text(&self.path, again);
         match read {
             Ok((stamp, text)) => (Ok(stamp), self.take(&text)),
             Err((seen, error)) => {
                 let refused = match &error {
                     ReadError::TooLarge { len, .. } => Refused::TooLarge(*len),
                     ReadError::Unreadable { source, .. } => Refused::Unreadable(source.kind()),
+                    ReadError::Endless { max, .. } => Refused::TooLarge(*max),
                     ReadError::Changing { .. } | ReadError::Invalid { .. } => Refused::Changing,
                 };
                 (seen, self.refuse(refused, error))
@@ -381,11 +428,11 @@ mod tests {
         let path = folder.path();
         let len = ROW.len() as u64;
         for (free, fits) in [(4 * len, true), (4 * len - 1, false), (0, false)] {
-            let read = text_within(&path, Some(free));
+            let read = text_within(&path, Kinds::Regular, Some(free));
             assert_eq!(read.is_ok(), fits, "{free}");
             assert!(fits || matches!(read, Err(ReadError::TooLarge { .. })));
         }
-        text_within(&path, None).expect("where nobody knows, it is tried");
+        text_within(&path, Kinds::Regular, None).expect("where nobody knows, it is tried");
         // As long as no memory is, and empty.
         let sparse = fs::File::create(&path).expect("a file");
         sparse.set_len(1 << 43).expect("a file with a hole");
@@ -400,7 +447,7 @@ mod tests {
         let reads = std::cell::Cell::new(0);
         // Each time, something is added while it is read: three times, or for ever.
         let read = |path: &Path, writes: u32| {
-            let text = text_within(path, None);
+            let text = text_within(path, Kinds::Regular, None);
             reads.set(reads.get() + 1);
             if reads.get() <= writes {
                 fs::write(path, ROW.repeat(1 + reads.get() as usize)).expect("a file");

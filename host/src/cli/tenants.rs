@@ -1,9 +1,8 @@
 //! `tenantry tenants`: everything about tenants and their sessions.
 
 use std::{
-    fs,
-    io::{self, Read as _, Write},
-    path::PathBuf,
+    io::{self, Write},
+    path::{Path, PathBuf},
 };
 
 use http::{Method, header};
@@ -17,7 +16,13 @@ use super::{
     output::table,
     write,
 };
-use crate::terminal::{escaped, escaped_json};
+use crate::{
+    input::{Input, Kinds, read_stdin},
+    terminal::{escaped, escaped_json},
+};
+
+/// Bytes of a row, at most. A server takes no more.
+const MAX_ROW: u64 = 1 << 20;
 
 /// What is told of tenants in a table.
 const COLUMNS: [&str; 5] = ["id", "state", "version", "changed", "row/name"];
@@ -68,7 +73,7 @@ fn one(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
                 condition: Some((header::IF_NONE_MATCH, "*".to_owned())),
                 body: Some((&text, "application/json")),
             };
-            shown(client.ask_json(call)?, &COLUMNS)
+            shown(warned(client.ask_json(call)?), &COLUMNS)
         }
         Ask::Replace { id, row, version } => {
             let text = read(row)?;
@@ -78,7 +83,7 @@ fn one(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
                 condition: Some(condition(*version)),
                 body: Some((&text, "application/json")),
             };
-            shown(client.ask_json(call)?, &COLUMNS)
+            shown(warned(client.ask_json(call)?), &COLUMNS)
         }
         Ask::Patch { id, row, version } => {
             let text = read(row)?;
@@ -88,7 +93,7 @@ fn one(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
                 condition: version.map(|version| condition(Some(version))),
                 body: Some((&text, "application/merge-patch+json")),
             };
-            shown(client.ask_json(call)?, &COLUMNS)
+            shown(warned(client.ask_json(call)?), &COLUMNS)
         }
         Ask::Change { id, what, version } => {
             let call = Call {
@@ -118,6 +123,30 @@ fn one(client: &Client, ask: &Ask, output: Output) -> Result<String, Error> {
     })
 }
 
+/// A tenant as it was told, after what is odd about its row was printed.
+#[expect(clippy::print_stderr, reason = "standard output has the answer")]
+fn warned(item: Box<RawValue>) -> Box<RawValue> {
+    let Warned { warnings } = serde_json::from_str(item.get()).unwrap_or_default();
+    for Warning { member, detail } in warnings {
+        let about = member.map(|member| format!("{}: ", escaped(&member)));
+        let about = about.unwrap_or_default();
+        eprintln!("warning: {about}{}", escaped(&detail));
+    }
+    item
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Warned {
+    warnings: Vec<Warning>,
+}
+
+#[derive(Deserialize)]
+struct Warning {
+    member: Option<String>,
+    detail: String,
+}
+
 fn path(id: &str) -> String {
     format!("/tenants/{}", encoded(id))
 }
@@ -129,16 +158,22 @@ fn condition(version: Option<u64>) -> (header::HeaderName, String) {
 
 /// The text of a row.
 fn read(row: &Row) -> Result<String, Error> {
-    let (text, path) = match row {
+    let (read, path) = match row {
         Row::Text(text) => return Ok(text.clone()),
-        Row::File(path) => (fs::read_to_string(path), path.clone()),
-        Row::Stdin => {
-            let mut text = String::new();
-            let read = io::stdin().read_to_string(&mut text);
-            (read.map(|_| text), PathBuf::from("-"))
-        }
+        Row::File(path) => (read_file(path), path.clone()),
+        Row::Stdin => (read_stdin(MAX_ROW), PathBuf::from("-")),
     };
+    let text = read.and_then(|text| {
+        let invalid = |text| io::Error::new(io::ErrorKind::InvalidData, text);
+        let text = text
+            .ok_or_else(|| invalid(format!("it is longer than a row may be, {MAX_ROW} bytes")))?;
+        String::from_utf8(text).map_err(|error| invalid(format!("it is not UTF-8: {error}")))
+    });
     text.map_err(|source| Error::Unreadable { path, source })
+}
+
+fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    Input::open(path, Kinds::Pipes)?.read(MAX_ROW)
 }
 
 /// The id that stands behind the command, or in the row.

@@ -2,10 +2,11 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
-    io::{self, Read},
+    fs, io,
     path::{Path, PathBuf},
 };
+
+use crate::input::{Input, Kinds};
 
 /// The page that the folder is for.
 pub(super) const INDEX: &str = "index.html";
@@ -118,10 +119,13 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Found>, DemoError> {
                     folders.push((path, name + "/", entries));
                 }
                 Kind::File(target) => {
-                    let bytes = bytes_of(&target, bytes_left).map_err(unreadable_file(&path))?;
-                    bytes_left = bytes_left
-                        .checked_sub(bytes.len() as u64)
+                    // Whatever has this name by now.
+                    let input = Input::open(&target, Kinds::Regular);
+                    let read = input.and_then(|input| input.read(bytes_left));
+                    let bytes = read
+                        .map_err(unreadable_file(&path))?
                         .ok_or_else(|| too_large("64 MiB of files"))?;
+                    bytes_left -= bytes.len() as u64;
                     files.push(Found { name, bytes });
                 }
             }
@@ -162,15 +166,6 @@ fn kind(root: &Path, path: &Path) -> Result<Kind, DemoError> {
         path: path.to_owned(),
         what,
     })
-}
-
-/// What a file holds; of one with more than `max_bytes`, one byte more than that.
-fn bytes_of(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(max_bytes + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The names in a folder, in an order that does not change from one start to the next.

@@ -259,3 +259,29 @@ fn the_audit_and_usage_are_shown() {
         "No such tenant: there is no such tenant"
     );
 }
+
+#[test]
+fn misspelt_members_are_named_on_standard_error() {
+    let server = Administered::start();
+    let row = r#"{"id":"umbrella","name":"n","welcome":"w","modle":"m"}"#;
+    let warning = "warning: modle: unknown, so it is ignored; did you mean model?\n";
+    for (args, warnings) in [
+        (["add", "--row", row], 1),
+        (["replace", "--row", row], 1),
+        (
+            [
+                "patch",
+                "--row",
+                r#"{"id":"umbrella","reply":{"styl":"ack"}}"#,
+            ],
+            2,
+        ),
+    ] {
+        let output = with(server.admin, &[&["tenants"], &args[..]].concat());
+        let error = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(0), "{error}");
+        assert!(error.contains(warning), "{error}");
+        assert_eq!(error.lines().count(), warnings, "{error}");
+        assert!(!output.stdout.is_empty());
+    }
+}
