@@ -6,23 +6,36 @@ use tenantry::{
     causes,
     cli::{self, health},
     commands,
-    opts::{self, Task},
+    opts::{self, ServeTask, Task},
     run,
     terminal::escaped_lines,
 };
 
 fn main() -> ExitCode {
+    let warnings = opts::unknown_variables(env::vars_os());
     let task = match opts::parse(env::args_os(), env::var_os("PORT")) {
         Ok(task) => task,
         // Prints help on standard output, errors on standard error; exits with 0 or 2.
-        Err(error) => error.exit(),
+        Err(error) => {
+            if error.use_stderr() {
+                warn(&warnings);
+            }
+            error.exit()
+        }
     };
+    if !matches!(task, Task::Serve(_)) {
+        warn(&warnings);
+    }
     let done = match task {
         Task::Check(file) => commands::check(&file, &mut io::stdout()).map_err(of_command),
         Task::Import(task) => commands::import(&task, &mut io::stdout()).map_err(of_command),
         Task::Export(task) => commands::export(&task).map_err(of_command),
         Task::Migrate(place) => commands::migrate(place, &mut io::stdout()).map_err(of_command),
-        Task::Serve(task) => run::serve(*task).map_err(of_run),
+        Task::Serve(task) => {
+            let warnings = [warnings, task.warnings].concat();
+            let task = ServeTask { warnings, ..*task };
+            run::serve(task).map_err(of_run)
+        }
         Task::Health(task) => {
             return match health::ask(&task) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -50,6 +63,17 @@ fn of_run(error: run::Error) -> (u8, anyhow::Error) {
 
 fn of_command(error: commands::Error) -> (u8, anyhow::Error) {
     (error.exit_code(), anyhow::Error::new(error))
+}
+
+/// Prints what is odd, and no reason to stop. A server logs it.
+#[expect(
+    clippy::print_stderr,
+    reason = "standard output has what was asked for"
+)]
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
 }
 
 /// Prints an error and what caused it.

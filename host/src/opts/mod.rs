@@ -4,6 +4,7 @@ mod effect;
 mod secret;
 mod serve;
 mod task;
+mod unknown;
 mod values;
 
 use std::{
@@ -46,7 +47,7 @@ enum Command {
     Serve(Box<ServeOpts>),
     /// Checks a tenants file and reports every problem that it has
     Check {
-        /// The tenants file, one JSON object a line
+        /// The tenants file, one JSON object a line; - is standard input
         file: PathBuf,
     },
     /// Puts the tenants of a file into a database that has none
@@ -84,7 +85,7 @@ struct ImportOpts {
     #[arg(long)]
     if_empty: bool,
 
-    /// The tenants file, one JSON object a line
+    /// The tenants file, one JSON object a line; - is standard input
     file: PathBuf,
 }
 
@@ -117,6 +118,15 @@ struct ExportOpts {
 
     /// The file to write; without it, standard output
     file: Option<PathBuf>,
+}
+
+/// A warning for each variable of the environment that looks like one of this program's and is
+/// not.
+#[must_use]
+pub fn unknown_variables(
+    variables: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+) -> Vec<String> {
+    unknown::unknown(&Cli::command(), variables)
 }
 
 /// Reads the command line and the environment.

@@ -119,7 +119,7 @@ pub struct ServeTask {
     pub log: LogForm,
     /// What is logged.
     pub log_filter: Targets,
-    /// What was given and has no effect, for the log.
+    /// What was given and has no effect, and what is odd about the environment: for the log.
     pub warnings: Vec<String>,
 }
 
