@@ -18,6 +18,7 @@ pub mod sandbox;
 pub mod server;
 mod signals;
 pub mod state;
+mod supervisor;
 pub mod tenants_file;
 pub mod terminal;
 pub mod traces;

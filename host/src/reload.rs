@@ -1,17 +1,20 @@
-//! Tenants change while the server runs: when their file does, and when SIGHUP says so.
+//! What changes while the server runs: tenants when their file does, and when SIGHUP says so;
+//! admin tokens at SIGHUP.
 //!
-//! A thread of its own looks at the file every second, and reads it once it has stopped
+//! A thread of its own looks at the tenants file every second, and reads it once it has stopped
 //! changing. Looking is cheap, and sees what notices from the system do not: a link far up
 //! the path that now leads elsewhere, and files of other machines. What is read is taken as
 //! a whole, or refused as a whole: then the tenants stay as they are, and the log says why.
 
-use std::{io, path::Path, sync::Arc, thread, time::Duration};
+use std::{error::Error, io, path::Path, sync::Arc, thread, time::Duration};
 
 use crate::{
+    admin::Tokens,
     metrics::Metrics,
     server::Shutdown,
-    signals::Hangups,
+    signals::Caught,
     state::{Directory, Reloaded},
+    supervisor,
     tenants_file::{ReadError, Reread, Seen, TenantsFile, look},
 };
 
@@ -74,49 +77,76 @@ impl Watch {
     }
 }
 
-/// Brings a directory up to date with its file until the server stops: at each SIGHUP and,
-/// where the file is watched, when it has changed since it was in the state `read`.
+/// What is read again.
+pub(crate) struct Sources {
+    /// The file that tenants come from; `None` where they are in a database.
+    pub(crate) tenants: Option<Tenants>,
+    /// The tokens of the admin API.
+    pub(crate) tokens: Option<Tokens>,
+}
+
+/// Tenants of a file.
+pub(crate) struct Tenants {
+    pub(crate) file: TenantsFile,
+    /// How the file looked when it was read.
+    pub(crate) read: Seen,
+    /// Whether it is read again whenever it has changed.
+    pub(crate) is_watched: bool,
+    /// Who serves them.
+    pub(crate) directory: Arc<Directory>,
+}
+
+/// Reads the sources again until the server stops: all of them at each SIGHUP, one that came
+/// during the start too, and watched tenants when their file has changed.
 ///
 /// # Errors
-/// The system gives no thread, or no way to catch signals.
+/// The system gives no thread.
 pub(crate) fn start(
-    mut file: TenantsFile,
-    read: Seen,
-    is_watched: bool,
-    directory: Arc<Directory>,
+    caught: Caught,
+    sources: Sources,
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    // From here on a signal is caught, whenever the thread looks at it.
-    let mut hangups = {
-        let _context = runtime.enter();
-        Hangups::new()?
-    };
+    let Caught {
+        runtime,
+        mut hangups,
+    } = caught;
+    let Sources {
+        mut tenants,
+        tokens,
+    } = sources;
     let work = async move {
-        let mut watch = Watch::new(read);
+        let is_watched = tenants.as_ref().is_some_and(|tenants| tenants.is_watched);
+        let read = tenants.as_ref().map(|tenants| tenants.read);
+        let mut watch = Watch::new(read.unwrap_or(Err(io::ErrorKind::NotFound)));
         loop {
             let is_asked = tokio::select! {
                 () = shutdown.requested() => return,
                 () = hangups.next() => true,
-                () = tokio::time::sleep(watch.pause()), if is_watched => {
-                    if !watch.look(look(file.path())) {
-                        continue;
-                    }
-                    false
-                }
+                () = tokio::time::sleep(watch.pause()), if is_watched => false,
             };
-            let (read, reread) = file.read_again();
-            watch = Watch::new(read);
-            match &reread {
-                Reread::Other(_) => metrics.has_reloaded(true),
-                Reread::Refused(_) => metrics.has_reloaded(false),
-                Reread::RefusedAgain(_) if is_asked => metrics.has_reloaded(false),
-                _ => {}
+            if let Some(tenants) = &mut tenants {
+                if !is_asked && !watch.look(look(tenants.file.path())) {
+                    continue;
+                }
+                if is_asked {
+                    supervisor::reloading();
+                }
+                watch = Watch::new(tenants.read_again(is_asked, &metrics));
+            } else {
+                supervisor::reloading();
             }
-            take_over(file.path(), reread, is_asked, &directory);
+            if is_asked {
+                match &tokens {
+                    Some(tokens) => read_tokens_again(tokens),
+                    None if tenants.is_none() => tracing::info!(
+                        "SIGHUP: there is nothing to read again; tenants are in the database, \
+                         and there is no admin token file"
+                    ),
+                    None => {}
+                }
+                supervisor::reloaded();
+            }
         }
     };
     thread::Builder::new()
@@ -124,6 +154,37 @@ pub(crate) fn start(
         .spawn(move || runtime.block_on(work))
         .map(drop)
 }
+
+impl Tenants {
+    /// Reads the file again. Returns the state in which it was read.
+    fn read_again(&mut self, is_asked: bool, metrics: &Metrics) -> Seen {
+        let (read, reread) = self.file.read_again();
+        match &reread {
+            Reread::Other(_) => metrics.has_reloaded(true),
+            Reread::Refused(_) => metrics.has_reloaded(false),
+            Reread::RefusedAgain(_) if is_asked => metrics.has_reloaded(false),
+            _ => {}
+        }
+        take_over(self.file.path(), reread, is_asked, &self.directory);
+        read
+    }
+}
+
+/// Takes the tokens of the file as it is now; where that is bad, they stay as they were.
+fn read_tokens_again(tokens: &Tokens) {
+    match tokens.read_again() {
+        Ok(count) => {
+            let file = tokens.path().display();
+            tracing::info!(tokens = count, "{file}: admin tokens reloaded");
+        }
+        Err(error) => match error.source() {
+            Some(source) => tracing::error!("{error}: {source}; {TOKENS_STAY}"),
+            None => tracing::error!("{error}; {TOKENS_STAY}"),
+        },
+    }
+}
+
+const TOKENS_STAY: &str = "the admin tokens stay as they were";
 
 /// Does what the file says, and logs that. What was logged before is logged again only
 /// where somebody has asked.
@@ -161,7 +222,7 @@ fn complain(file: &str, error: &ReadError) {
         tracing::error!(problems = problems.len(), "{file}: refused; {STAY}");
         return;
     }
-    match std::error::Error::source(error) {
+    match error.source() {
         Some(source) => tracing::error!("{error}: {source}; {STAY}"),
         None => tracing::error!("{error}; {STAY}"),
     }

@@ -1,8 +1,9 @@
-//! Signals that stop the program, and the one that has it read its tenants again.
+//! Signals that stop the program, the one that has it read its files again, and those that do
+//! nothing.
 
 use std::{io, thread, time::Duration};
 
-use tokio::signal;
+use tokio::{runtime::Runtime, signal};
 
 use crate::server::Shutdown;
 
@@ -86,6 +87,39 @@ impl Signals {
         if signal::ctrl_c().await.is_err() {
             std::future::pending().await
         }
+    }
+}
+
+/// Signals that must not end a server, caught from the making of this to the end of the
+/// process. SIGHUP has the server read again what can be read again, whenever it gets to it.
+pub(crate) struct Caught {
+    pub(crate) runtime: Runtime,
+    pub(crate) hangups: Hangups,
+}
+
+impl Caught {
+    /// Catches them from now on: SIGHUP, and SIGUSR1 and SIGUSR2, which do nothing. SIGPIPE is
+    /// ignored in every program of Rust.
+    ///
+    /// # Errors
+    /// The system gives no way to catch them.
+    pub(crate) fn new() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let hangups = {
+            let _context = runtime.enter();
+            #[cfg(unix)]
+            for kind in [
+                signal::unix::SignalKind::user_defined1(),
+                signal::unix::SignalKind::user_defined2(),
+            ] {
+                // The signal stays caught when nobody listens any more.
+                drop(signal::unix::signal(kind)?);
+            }
+            Hangups::new()?
+        };
+        Ok(Self { runtime, hangups })
     }
 }
 

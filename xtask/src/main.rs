@@ -26,6 +26,7 @@ mod setup;
 mod soak;
 mod steps;
 mod tidy;
+mod unit;
 mod walk;
 mod web;
 mod yaml;

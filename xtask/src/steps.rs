@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::{cargo, container, counts, deny, manifests, setup, tidy, walk, web};
+use crate::{cargo, container, counts, deny, manifests, setup, tidy, unit, walk, web};
 
 /// How a step ended that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +95,11 @@ const STEPS: &[Step] = &[
         "manifests",
         "what is in deploy/kubernetes: rendered, in schemas, and as a whole",
         manifests::step,
+    ),
+    step(
+        "unit",
+        "the unit in deploy/systemd, by systemd and by the program",
+        unit::step,
     ),
     step(
         "deny",

@@ -1,8 +1,7 @@
 //! Who may use the admin API: whoever has a token.
 
 use std::{
-    fmt, fs,
-    io::{self, Read as _},
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,13 +13,18 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::header;
+use parking_lot::RwLock;
 use subtle::ConstantTimeEq as _;
 
 use super::{
     clients::{Client, Clients},
     problem::Problem,
 };
-use crate::{server::RequestId, state::Author};
+use crate::{
+    input::{Input, Kinds},
+    server::RequestId,
+    state::Author,
+};
 
 /// Characters that a token has, at least.
 const MIN_CHARS: usize = 16;
@@ -31,9 +35,13 @@ const MAX_BYTES: u64 = 4096;
 /// Who does something where the file gives a token no name.
 const UNNAMED: &str = "admin";
 
-/// The secrets that open the admin API, and whose each is.
+/// The secrets that open the admin API, and whose each is. Clones have the same ones, whenever
+/// they are read again.
 #[derive(Clone)]
-pub struct Tokens(Vec<Token>);
+pub struct Tokens {
+    path: PathBuf,
+    tokens: Arc<RwLock<Vec<Token>>>,
+}
 
 #[derive(Clone)]
 struct Token {
@@ -94,61 +102,40 @@ impl Tokens {
     /// system says so), there is no token, one is shorter than 16 characters, or no header can
     /// hold it.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
-        let unreadable = |source| TokenError::Unreadable {
+        let tokens = read(path, Kinds::Pipes)?;
+        Ok(Self {
             path: path.to_owned(),
-            source,
-        };
-        let file = fs::File::open(path).map_err(unreadable)?;
-        let is_exposed = is_exposed(&file.metadata().map_err(unreadable)?);
-        let mut text = Vec::new();
-        let mut file = file.take(MAX_BYTES + 1);
-        file.read_to_end(&mut text).map_err(unreadable)?;
-        if is_exposed {
-            return Err(TokenError::Exposed(path.to_owned()));
-        }
-        if text.len() as u64 > MAX_BYTES {
-            return Err(TokenError::TooLong(path.to_owned()));
-        }
-        let no_token = || TokenError::Characters(path.to_owned());
-        let text = str::from_utf8(&text).map_err(|_| no_token())?;
-        let mut tokens = Vec::new();
-        for line in text.lines() {
-            let mut words = line.split_ascii_whitespace();
-            let (who, secret) = match (words.next(), words.next(), words.next()) {
-                (None, ..) => continue,
-                (Some(secret), None, _) => (UNNAMED, secret),
-                (Some(who), Some(secret), None) => (who, secret),
-                _ => return Err(no_token()),
-            };
-            if !(who.is_ascii() && secret.bytes().all(|byte| byte.is_ascii_graphic())) {
-                return Err(no_token());
-            }
-            let found = secret.len();
-            if found < MIN_CHARS {
-                let path = path.to_owned();
-                return Err(TokenError::TooShort { path, found });
-            }
-            tokens.push(Token {
-                who: who.into(),
-                secret: secret.into(),
-            });
-        }
-        if tokens.is_empty() {
-            let path = path.to_owned();
-            return Err(TokenError::TooShort { path, found: 0 });
-        }
-        Ok(Self(tokens))
+            tokens: Arc::new(RwLock::new(tokens)),
+        })
+    }
+
+    /// Reads the file again, and takes its tokens in place of those that there are. Returns how
+    /// many there are now.
+    ///
+    /// # Errors
+    /// Those of [`Tokens::read`], and that the file is no regular one: then the tokens stay as
+    /// they were.
+    pub(crate) fn read_again(&self) -> Result<usize, TokenError> {
+        let tokens = read(&self.path, Kinds::Regular)?;
+        let count = tokens.len();
+        *self.tokens.write() = tokens;
+        Ok(count)
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whose token these bytes are. How long that takes says no more than which tokens have as
     /// many.
     #[must_use]
-    pub fn who(&self, bytes: &[u8]) -> Option<&str> {
+    pub fn who(&self, bytes: &[u8]) -> Option<String> {
         let mut who = None;
-        for token in &self.0 {
+        for token in &*self.tokens.read() {
             let is_it: bool = token.secret.as_bytes().ct_eq(bytes).into();
             if is_it {
-                who = Some(&*token.who);
+                who = Some(token.who.clone().into());
             }
         }
         who
@@ -157,9 +144,54 @@ impl Tokens {
     /// The value of the header `authorization` that holds the first one.
     #[must_use]
     pub fn header(&self) -> String {
-        let first = self.0.first().map_or("", |token| &token.secret);
+        let tokens = self.tokens.read();
+        let first = tokens.first().map_or("", |token| &token.secret);
         format!("Bearer {first}")
     }
+}
+
+/// Reads a token file.
+fn read(path: &Path, kinds: Kinds) -> Result<Vec<Token>, TokenError> {
+    let unreadable = |source| TokenError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let input = Input::open(path, kinds).map_err(unreadable)?;
+    if is_exposed(input.metadata()) {
+        return Err(TokenError::Exposed(path.to_owned()));
+    }
+    let text = input.read(MAX_BYTES).map_err(unreadable)?;
+    let text = text.ok_or_else(|| TokenError::TooLong(path.to_owned()))?;
+    let no_token = || TokenError::Characters(path.to_owned());
+    let text = str::from_utf8(&text).map_err(|_| no_token())?;
+    let mut tokens = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (who, secret) = match (words.next(), words.next(), words.next()) {
+            (None, ..) => continue,
+            (Some(secret), None, _) => (UNNAMED, secret),
+            (Some(who), Some(secret), None) => (who, secret),
+            _ => return Err(no_token()),
+        };
+        let is_graphic = |word: &str| word.bytes().all(|byte| byte.is_ascii_graphic());
+        if !(is_graphic(who) && is_graphic(secret)) {
+            return Err(no_token());
+        }
+        let found = secret.len();
+        if found < MIN_CHARS {
+            let path = path.to_owned();
+            return Err(TokenError::TooShort { path, found });
+        }
+        tokens.push(Token {
+            who: who.into(),
+            secret: secret.into(),
+        });
+    }
+    if tokens.is_empty() {
+        let path = path.to_owned();
+        return Err(TokenError::TooShort { path, found: 0 });
+    }
+    Ok(tokens)
 }
 
 impl fmt::Debug for Tokens {
@@ -199,7 +231,7 @@ pub(super) async fn check(
         return Problem::too_busy().into_response();
     }
     let by = Author {
-        who: who.to_owned(),
+        who,
         request_id: id.to_string(),
     };
     request.extensions_mut().insert(by);

@@ -21,11 +21,12 @@ use crate::{
     limits, logging,
     metrics::{self, Metrics, Phase},
     opts::{AdminTask, ServeTask},
-    reload,
+    reload::{self, Sources, Tenants},
     sandbox::Component,
     server::{self, Cors, Demo, Extras, Server, Shutdown},
-    signals,
+    signals::{self, Caught},
     state::{Clock, CountedBy, Redis, State, SystemClock, sql::OpenError},
+    supervisor,
     traces::Traces,
 };
 
@@ -59,13 +60,10 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
 /// Those of [`serve`].
 pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     let (settings, rules) = (task.server, task.rules);
-    let source = Source::find(&task)?;
-    let extras = extras(&task)?;
-    let tokens = task
-        .admin
-        .as_ref()
-        .map(|admin| Tokens::read(&admin.token_file));
-    let tokens = tokens.transpose()?;
+    // Before anything that takes time: a signal must not end a server that starts.
+    let caught = Caught::new().map_err(Error::Serve)?;
+    let files = read_files(&task);
+    let (source, extras, tokens) = files.inspect_err(|_| warn_before_the_log(&task.warnings))?;
     let log = logging::start(task.log, task.log_filter.clone());
     source.warn(&task);
     for warning in &task.warnings {
@@ -93,11 +91,12 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         let (metrics, waiting) = (Arc::clone(&metrics), waiting.clone());
         move || {
             metrics.enter(Phase::Draining);
+            supervisor::stopping("stopping: open requests are answered");
             waiting.drain();
         }
     };
     signals::stop(shutdown.clone(), task.drain_delay, announced).map_err(Error::Serve)?;
-    let admin = match task.admin.as_ref().zip(tokens) {
+    let admin = match task.admin.as_ref().zip(tokens.clone()) {
         Some((task, tokens)) => Some((bind_admin(task.listen)?, task, tokens)),
         None => None,
     };
@@ -157,11 +156,16 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     let server = Server::new(listener, settings, Arc::clone(&state), component)
         .with_extras(extras)
         .with_shutdown(shutdown.clone());
-    if let Some((file, seen)) = opened.file {
-        let shutdown = shutdown.clone();
-        reload::start(file, seen, task.watch, directory, metrics, shutdown)
-            .map_err(Error::Serve)?;
-    }
+    let sources = Sources {
+        tenants: opened.file.map(|(file, read)| Tenants {
+            file,
+            read,
+            is_watched: task.watch,
+            directory,
+        }),
+        tokens,
+    };
+    reload::start(caught, sources, metrics, shutdown.clone()).map_err(Error::Serve)?;
     if let Some(early) = early {
         // Both have the same socket: whoever connects meanwhile waits a moment.
         early.stop();
@@ -169,6 +173,7 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     let admin = start_admin(&state)?;
     announce(address).map_err(Error::Output)?;
     tracing::info!(%address, tenants, "listening");
+    supervisor::ready(&format!("serving {tenants} tenants on {address}"));
     let served = server.run();
     if let Some(admin) = admin {
         admin.stop();
@@ -185,6 +190,25 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
         dropped => tracing::warn!(dropped, "stopped; log lines were dropped, unwritten"),
     }
     Ok(())
+}
+
+/// What the files that the task names say, before the log begins.
+fn read_files(task: &ServeTask) -> Result<(Source, Extras, Option<Tokens>), Error> {
+    let source = Source::find(task)?;
+    let extras = extras(task)?;
+    let tokens = task
+        .admin
+        .as_ref()
+        .map(|admin| Tokens::read(&admin.token_file));
+    Ok((source, extras, tokens.transpose()?))
+}
+
+/// Says what may be the reason for the error that follows.
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn warn_before_the_log(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
 }
 
 /// The socket of the admin API.

@@ -17,7 +17,7 @@ pub(crate) use self::{
     node::npm_ci,
     programs::{
         chromium, firefox, haproxy, load_tools, pgbouncer, postgres, programs, prometheus,
-        soak_tools, stores, valgrind,
+        soak_tools, stores, systemd, valgrind,
     },
     python::Packages,
     tools::{CARGO_DENY, OHA},

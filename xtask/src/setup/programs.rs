@@ -14,7 +14,21 @@ const OF_THE_README: [&str; 3] = ["bash", "curl", "jq"];
 /// # Errors
 /// One is missing, and can't be installed: says which, and why.
 pub(crate) fn programs() -> Result<()> {
-    install(&OF_THE_README, apt_get)
+    install(&OF_THE_README, apt_get)?;
+    if cfg!(target_os = "linux") {
+        // It sets the clock of a single program.
+        install(&["faketime"], apt_get)?;
+    }
+    Ok(())
+}
+
+/// Makes sure that there is what reads units of systemd.
+///
+/// # Errors
+/// It is missing, and can't be installed.
+pub(crate) fn systemd() -> Result<()> {
+    let is_there = |_: &&str| is_there(&"systemd-analyze");
+    install_unless(is_there, &["systemd"], apt_get)
 }
 
 /// Installs what the tests use as stores, if that works here. Tests that find a store
