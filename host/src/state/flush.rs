@@ -48,7 +48,7 @@ impl<'a> UsageFlush<'a> {
     pub fn new(state: &'a State) -> Self {
         // Without randomness, the time makes the name unique.
         let random = random_u64().unwrap_or_default();
-        let writer = format!("{random:016x}-{:x}", state.clock.now().as_nanos());
+        let writer = format!("{random:016x}-{:x}", state.clock.wall().as_nanos());
         Self {
             state,
             max_waiting: MAX_WAITING,
@@ -112,7 +112,7 @@ impl<'a> UsageFlush<'a> {
     fn collect(&mut self) {
         let collected = self.state.meters.collect();
         self.state.metrics.add_tenants(&collected);
-        let minute = self.state.clock.now().as_nanos() / NANOS_PER_MINUTE;
+        let minute = self.state.clock.wall().as_nanos() / NANOS_PER_MINUTE;
         for collected in collected {
             if collected.usage != Usage::default() {
                 let place = (minute, collected.tenant.key);

@@ -29,8 +29,17 @@ const MIN_PAUSE: Duration = Duration::from_millis(10);
 pub struct MemorySessions {
     settings: Settings,
     clock: Arc<dyn Clock>,
+    /// When this began.
+    start: Timestamp,
     tables: Box<[Mutex<Table>]>,
 }
+
+/// For how long nothing is taken out of a database after a start because it seems to have
+/// ended, at most: a machine may start with a clock that is wrong, and find out soon.
+const START_GRACE: Duration = Duration::from_secs(60 * 60);
+
+/// How often tables are worth sweeping in a lifetime; see `Lifetime::sweep_interval`.
+const SWEEPS_IN_LIFETIME: u32 = 16;
 
 impl MemorySessions {
     /// A store without sessions.
@@ -38,6 +47,7 @@ impl MemorySessions {
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
         Self {
             settings,
+            start: clock.now(),
             clock,
             tables: (0..TABLES).map(|_| Mutex::default()).collect(),
         }
@@ -50,9 +60,14 @@ impl MemorySessions {
     }
 
     /// Whose a session is, as `tenant` may know it. Where it is the tenant's own, this is a
-    /// use of it: the second is when, to 1/256 of the lifetime, where the last use was not
-    /// in that part of it.
+    /// use of it: the second is when, as it is written down, to 1/256 of the lifetime, where
+    /// the last use was not in that part of it.
     pub(super) fn look(&self, tenant: &Entry, id: SessionId) -> (Owner, Option<Timestamp>) {
+        let (owner, used) = self.look_now(tenant, id);
+        (owner, used.map(|used| self.clock.written(used)))
+    }
+
+    fn look_now(&self, tenant: &Entry, id: SessionId) -> (Owner, Option<Timestamp>) {
         let Some(table) = self.table(id) else {
             return (Owner::Unknown, None);
         };
@@ -74,31 +89,66 @@ impl MemorySessions {
         }
     }
 
-    /// Takes in a session that was opened earlier or elsewhere, and was last used at `used`,
-    /// whatever the tenant's bound. Where the id is in use, or the session has ended, nothing
-    /// changes.
+    /// Takes in a session that was opened earlier or elsewhere, whatever the tenant's bound;
+    /// `used` is when it was last used, as that was written down. Where the id is in use, or
+    /// the session has ended, nothing changes.
     pub(super) fn adopt(&self, tenant: &Entry, id: SessionId, used: Timestamp) {
         let Some(table) = self.table(id) else { return };
         let lifetime = self.settings.lifetime;
-        let now = self.clock.now();
-        let tick = lifetime.tick(used.min(now));
+        let used = self.clock.read(used);
+        let oldest = lifetime.first_live(lifetime.tick(self.clock.now()));
+        if oldest.is_some_and(|oldest| used < oldest) {
+            return;
+        }
+        let tick = lifetime.tick(used);
         let mut table = table.lock();
         let mut ledger = tenant.account.sessions.lock();
         // An id in use stays whose it is, and so does when it was used.
         let _ = table.open(id, tenant.key, &mut ledger, u32::MAX, tick);
     }
 
-    /// When a session that is used now was used, as stores write it down.
+    /// When a session that is used now was used, as it is written down.
     pub(super) fn used_now(&self) -> Timestamp {
         let now = self.clock.now();
         let lifetime = self.settings.lifetime;
-        lifetime.start(lifetime.tick(now)).unwrap_or(now)
+        let used = lifetime.start(lifetime.tick(now)).unwrap_or(now);
+        self.clock.written(used)
     }
 
-    /// Sessions that were last used before this have ended; none where they never do.
+    /// Sessions whose last use was written down as earlier than this have ended; none where
+    /// they never do.
     pub(super) fn ended_before(&self) -> Option<Timestamp> {
+        self.ended_since(Duration::ZERO)
+    }
+
+    fn ended_since(&self, grace: Duration) -> Option<Timestamp> {
         let lifetime = self.settings.lifetime;
-        lifetime.first_live(lifetime.tick(self.clock.now()))
+        let oldest = lifetime.first_live(lifetime.tick(self.clock.now()))?;
+        Some(self.clock.cut(oldest.before(grace)))
+    }
+
+    /// Sessions whose last use was written down as earlier than this ended longer ago than
+    /// `grace`, and may be deleted. `None` where they never end, and for a while after the
+    /// start: the clock may have been set wrong between the last process and this one.
+    pub(super) fn deletable_before(&self, grace: Duration) -> Option<Timestamp> {
+        let interval = self.settings.lifetime.sweep_interval()?;
+        let lifetime = interval.saturating_mul(SWEEPS_IN_LIFETIME);
+        let age = self.clock.now().since(self.start);
+        if age < lifetime.min(START_GRACE) {
+            return None;
+        }
+        self.ended_since(grace)
+    }
+
+    /// A last use that was written down as later than this is in the future, by more than
+    /// clocks differ.
+    pub(super) fn future_after(&self, slack: Duration) -> Timestamp {
+        self.clock.wall().after(slack)
+    }
+
+    /// The time of day.
+    pub(super) fn wall(&self) -> Timestamp {
+        self.clock.wall()
     }
 
     /// Forgets the ended sessions of one table; `n` counts the tables round and round.
@@ -121,6 +171,7 @@ impl MemorySessions {
         let now = self.clock.now();
         let lifetime = self.settings.lifetime;
         let tick = lifetime.tick(now);
+        let written = |used| self.clock.written(lifetime.start(used).unwrap_or(now));
         // The first ones of each table, and of all of these the first ones.
         let mut first = Vec::new();
         for table in &self.tables {
@@ -129,7 +180,7 @@ impl MemorySessions {
             let behind = own.filter(|(id, ..)| after.is_none_or(|after| *id > after));
             first.extend(behind.take(max).map(|(id, _, used)| StoredSession {
                 id,
-                used: lifetime.start(used).unwrap_or(now),
+                used: written(used),
             }));
             if first.len() > max.saturating_mul(4) {
                 first.sort_unstable_by_key(|session| session.id);
@@ -209,7 +260,7 @@ impl SessionStore for MemorySessions {
         tenant: &'a Entry,
         id: SessionId,
     ) -> Answer<'a, Result<Owner, Unavailable>> {
-        Answer::Now(Ok(self.look(tenant, id).0))
+        Answer::Now(Ok(self.look_now(tenant, id).0))
     }
 
     fn held(&self) -> Option<u64> {

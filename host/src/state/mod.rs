@@ -14,6 +14,7 @@ mod memory;
 mod records;
 mod redis;
 pub mod sql;
+mod timeline;
 mod unlisted;
 mod usage;
 
@@ -39,6 +40,7 @@ pub use self::{
         Record, SessionRecords, StoredSession, TenantQuery, TenantStore,
     },
     redis::{CountedBy, Redis, RedisError, RedisLimiter, RedisUrl, RedisUrlError, UnfitRedis},
+    timeline::Timeline,
     usage::{
         Collected, MemoryUsage, Meters, Step, Traffic, Usage, UsageBatch, UsageQuery, UsageRow,
         UsageStore,

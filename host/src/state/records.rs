@@ -397,7 +397,7 @@ impl SessionRecords for FileTenants {
         Box::pin(async move {
             let was_there = self.sessions.close(tenant, id);
             if was_there {
-                let at_ms = self.clock.now().as_millis();
+                let at_ms = self.clock.wall().as_millis();
                 self.write_down(AuditEvent::revoked(at_ms, by, tenant.id(), 1));
             }
             Ok(was_there)
@@ -411,7 +411,7 @@ impl SessionRecords for FileTenants {
     ) -> Pending<'a, Result<u64, StoreError>> {
         Box::pin(async move {
             let count = self.sessions.close_all(tenant);
-            let at_ms = self.clock.now().as_millis();
+            let at_ms = self.clock.wall().as_millis();
             self.write_down(AuditEvent::revoked(at_ms, by, tenant.id(), count));
             Ok(count)
         })

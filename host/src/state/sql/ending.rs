@@ -12,6 +12,7 @@ use tenantry_core::{
 use super::{
     Database, Dialect,
     change::write_down,
+    clock::correct,
     tenants::{signed, tenant_key, unsigned},
     writer::{bytes, hex, uncount},
 };
@@ -31,7 +32,7 @@ const GRACE: Duration = Duration::from_secs(60);
 const MAX_IDS: usize = 10_000;
 
 /// The first id of a part of the table of sessions.
-fn part_bound(part: u32) -> Vec<u8> {
+pub(super) fn part_bound(part: u32) -> Vec<u8> {
     // Behind all ids, which have 16 bytes.
     u8::try_from(part).map_or(vec![0xff; 17], |byte| vec![byte])
 }
@@ -45,10 +46,19 @@ pub(super) async fn sweep(database: &Database, rules: &Settings, memory: &Memory
     let pause = (interval / PARTS).max(MIN_PAUSE);
     for part in (0..PARTS).cycle() {
         tokio::time::sleep(pause).await;
-        let Some(ended) = memory.ended_before() else {
+        let work = correct(
+            database.clone(),
+            part,
+            memory.future_after(GRACE),
+            memory.wall(),
+        );
+        if let Err(error) = database.run(work).await {
+            tracing::warn!(%error, "sessions used in the future stay in the database for now");
+        }
+        let Some(ended) = memory.deletable_before(GRACE) else {
             continue;
         };
-        let work = delete_ended(database.clone(), part, ended.before(GRACE));
+        let work = delete_ended(database.clone(), part, ended);
         if let Err(error) = database.run(work).await {
             tracing::warn!(%error, "ended sessions stay in the database for now");
         }

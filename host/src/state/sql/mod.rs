@@ -5,6 +5,7 @@
 //! it does not matter who asks.
 
 mod change;
+mod clock;
 mod connection;
 mod ending;
 mod fault;
@@ -337,31 +338,26 @@ impl Parts {
         };
         let Opened { database, first } = schema::open(settings, access, runtime).await?;
         let watch = Watch::start(&database, first).await;
-        let failed = |source| OpenError::failed(&settings.place, source);
         let directory = Arc::new(Directory::default());
+        let place = &settings.place;
+        let (clock, following_time) = read(place, clock::of(&database, clock)).await?;
         let memory = Arc::new(MemorySessions::new(rules, Arc::clone(&clock)));
         // What is changed from here on is read, or followed, or both.
-        let end = feed::end(&database).await.map_err(failed)?;
+        let end = read(place, feed::end(&database)).await?;
         let tenants = SqlTenants::read(
             database.clone(),
             Arc::clone(&directory),
             Arc::clone(&memory),
             Arc::clone(&clock),
         );
-        let tenants = match tokio::time::timeout(READING, tenants).await {
-            Ok(tenants) => tenants.map_err(failed)?,
-            Err(_) => {
-                return Err(OpenError::NoAnswer {
-                    place: settings.place.clone(),
-                    waited: READING,
-                });
-            }
-        };
+        let tenants = read(place, tenants).await?;
         let following;
         let sessions = match &settings.place {
             Place::Sqlite(_) => {
-                let read = LocalSessions::read(database.clone(), memory, tenants.clone(), rules);
-                let sessions = Sessions::new(read.await.map_err(failed)?, LocalSessions::writer);
+                let sessions =
+                    LocalSessions::read(database.clone(), memory, tenants.clone(), rules);
+                let sessions = read(place, sessions).await?;
+                let sessions = Sessions::new(sessions, LocalSessions::writer);
                 // Last: nothing of an attempt that fails is left behind.
                 following = tokio::spawn(tenants.clone().settle_doubts());
                 sessions
@@ -370,7 +366,9 @@ impl Parts {
                 let seen = Seen::new(memory);
                 let (database, tenants) = (&database, &tenants);
                 let feed = Feed::new(database.clone(), url, tenants.clone(), seen.clone(), end);
-                following = tokio::spawn(feed.run());
+                following = tokio::spawn(async {
+                    tokio::join!(feed.run(), following_time);
+                });
                 let shared = SharedSessions::start(database.clone(), seen, tenants.clone(), rules);
                 Sessions::new(shared, SharedSessions::writer)
             }
@@ -400,6 +398,20 @@ impl Parts {
             following,
             watch,
         })
+    }
+}
+
+/// Reads something of a database that is being opened, in the time for that.
+async fn read<T>(
+    place: &Place,
+    reading: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, OpenError> {
+    match tokio::time::timeout(READING, reading).await {
+        Ok(read) => read.map_err(|source| OpenError::failed(place, source)),
+        Err(_) => Err(OpenError::NoAnswer {
+            place: place.clone(),
+            waited: READING,
+        }),
     }
 }
 

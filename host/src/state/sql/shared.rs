@@ -254,6 +254,7 @@ impl SessionRecords for SharedSessions {
         max: usize,
     ) -> Pending<'a, Result<Vec<StoredSession>, StoreError>> {
         let (database, key) = (self.database.clone(), tenant.key);
+        let now = self.seen.memory.wall();
         let ended = self.seen.memory.ended_before().unwrap_or_default();
         Box::pin(self.database.run(async move {
             let rows = database.read(|mut connection| async move {
@@ -273,7 +274,8 @@ impl SessionRecords for SharedSessions {
             let mut sessions = Vec::with_capacity(rows.len());
             for row in &rows {
                 if let Some(id) = from_bytes(&row.try_get::<Vec<u8>, _>(0)?) {
-                    let used = from_millis(unsigned(row.try_get(1)?));
+                    // What lies in the future counts as now.
+                    let used = from_millis(unsigned(row.try_get(1)?)).min(now);
                     sessions.push(StoredSession { id, used });
                 }
             }

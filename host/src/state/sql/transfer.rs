@@ -75,7 +75,7 @@ pub fn import(
     let rows = rows(text, &parsed);
     let runtime = runtime().map_err(OpenError::Runtime)?;
     let place = || settings.place.clone();
-    let now_ms = clock.now().as_millis();
+    let now_ms = clock.wall().as_millis();
     runtime.block_on(async {
         let Opened { database, first } =
             schema::open(settings, Access::Create, runtime.handle()).await?;

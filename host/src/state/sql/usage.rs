@@ -42,7 +42,7 @@ impl SqlUsage {
 
     /// Adds a batch, unless it was added before.
     async fn add_now(self, batch: UsageBatch) -> Result<(), StoreError> {
-        let now_ms = self.clock.now().as_millis();
+        let now_ms = self.clock.wall().as_millis();
         let (dialect, batch) = (self.database.dialect, &batch);
         let added = self.database.transaction(|mut connection| async move {
             add(dialect, &mut connection, batch, now_ms).await?;
@@ -53,7 +53,7 @@ impl SqlUsage {
 
     /// Deletes old rows, once a minute.
     async fn prune(self) -> Result<(), StoreError> {
-        let now_ms = self.clock.now().as_millis();
+        let now_ms = self.clock.wall().as_millis();
         let minute = now_ms / 60_000;
         if std::mem::replace(&mut *self.pruned.lock(), minute) == minute {
             return Ok(());
