@@ -10,5 +10,6 @@ mod ready;
 mod restarts;
 mod rights;
 mod starting;
+mod time;
 mod tls;
 mod transfer;
