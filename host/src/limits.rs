@@ -1,20 +1,97 @@
 //! Limits that the system sets on a process.
 
-/// Files that are open besides connections: listener, log, runtimes, and some to spare.
-#[cfg(unix)]
-const OTHER_FILES: u64 = 256;
+/// Connections without which a server is not worth starting.
+const MIN_CONNECTIONS: usize = 16;
 
-/// Makes sure that as many connections may be open, or says how many may.
+/// Too few files may be open for the server to do its work.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the system lets this process have {allowed} open files, and it needs at least {needed}: \
+     raise the limit (ulimit -n)"
+)]
+pub struct TooFewFiles {
+    allowed: u64,
+    needed: u64,
+}
+
+/// What has files open beside the connections of the service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Users {
+    /// Worker threads, each with one beside it.
+    pub(crate) threads: usize,
+    /// Whether tenants and sessions are in a database.
+    pub(crate) has_database: bool,
+    /// Connections of the admin listener, if there is one.
+    pub(crate) admin_connections: usize,
+}
+
+/// Standard streams, the log, the listeners, random bytes, what is read for a moment (the
+/// tenants file, /proc), Redis, the collector of traces, the sandboxes' images, and some to
+/// spare.
+const OTHER_FILES: usize = 64;
+
+/// Up to ten connections to PostgreSQL and one for its notices; or those of SQLite, of which
+/// each has the database, its log and its index open. With room for one more of each while
+/// it takes the place of one that was lost.
+const DATABASE_FILES: usize = 48;
+
+/// A runtime has an epoll and an eventfd, and shares a socket pair for signals; a thread has
+/// up to two runtimes' worth with its clone of the listener.
+const FILES_OF_A_THREAD: usize = 8;
+
+impl Users {
+    /// Files that they may have open together.
+    fn files(self) -> usize {
+        let database = if self.has_database { DATABASE_FILES } else { 0 };
+        OTHER_FILES + database + self.threads * FILES_OF_A_THREAD + self.admin_connections
+    }
+}
+
+/// How many connections may be open, up to `wanted`: what the limit on open files leaves beside
+/// everything else that has files open. The limit is raised as far as the system allows.
+///
+/// # Errors
+/// It leaves next to nothing.
+pub(crate) fn connections(wanted: usize, users: Users) -> Result<usize, TooFewFiles> {
+    let reserved = users.files();
+    let Some(allowed) = raise_open_files((wanted + reserved) as u64) else {
+        return Ok(wanted);
+    };
+    let connections = within(allowed, wanted, reserved)?;
+    if connections < wanted {
+        tracing::warn!(
+            open_files = allowed,
+            reserved,
+            max_connections = connections,
+            "fewer connections than --max-connections says can be open; raise the limit on open \
+             files (ulimit -n) to {}",
+            wanted + reserved
+        );
+    }
+    Ok(connections)
+}
+
+/// How many of these files are left for connections.
+fn within(allowed: u64, wanted: usize, reserved: usize) -> Result<usize, TooFewFiles> {
+    let left = usize::try_from(allowed).map_or(wanted, |allowed| allowed.saturating_sub(reserved));
+    if left < MIN_CONNECTIONS.min(wanted) {
+        let needed = (reserved + MIN_CONNECTIONS.min(wanted)) as u64;
+        return Err(TooFewFiles { allowed, needed });
+    }
+    Ok(left.min(wanted))
+}
+
+/// Raises the limit on open files to as many, as far as that is allowed. Returns what it is
+/// then; none where there is no limit.
 #[cfg(unix)]
-pub(crate) fn raise_open_files(max_connections: usize) {
+fn raise_open_files(wanted: u64) -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    let wanted = max_connections as u64 + OTHER_FILES;
     let limit = getrlimit(Resource::Nofile);
-    // `None` is no limit.
-    let Some(current) = limit.current.filter(|current| *current < wanted) else {
-        return;
-    };
+    let current = limit.current?;
+    if current >= wanted {
+        return Some(current);
+    }
     let raised = Rlimit {
         current: Some(wanted),
         maximum: limit.maximum.map(|maximum| maximum.max(wanted)),
@@ -32,20 +109,63 @@ pub(crate) fn raise_open_files(max_connections: usize) {
             break;
         }
     }
-    let reached = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
-    if reached < wanted {
-        let connections = reached.saturating_sub(OTHER_FILES);
-        tracing::warn!(
-            open_files = reached,
-            before = current,
-            "only about {connections} connections can be open; raise the limit on open files \
-             (ulimit -n) to {wanted}, or lower --max-connections"
-        );
-    }
+    getrlimit(Resource::Nofile).current
 }
 
 #[cfg(not(unix))]
-pub(crate) fn raise_open_files(_max_connections: usize) {}
+fn raise_open_files(_wanted: u64) -> Option<u64> {
+    None
+}
+
+/// What bodies and answers of all connections may take together, where nothing is said about
+/// it: an eighth of the memory that there is, and not more than this.
+const MAX_BUFFERED: usize = 128 << 20;
+
+/// The default of `--max-buffered`, beside a body of this size.
+pub(crate) fn default_buffered(max_body: usize) -> usize {
+    let eighth = all_memory().map(|all| usize::try_from(all / 8).unwrap_or(usize::MAX));
+    eighth
+        .unwrap_or(MAX_BUFFERED)
+        .min(MAX_BUFFERED)
+        .max(max_body)
+}
+
+/// Bytes of memory that this process may take in all: those of the machine, or what its control
+/// group allows; none where the system does not say.
+#[cfg(target_os = "linux")]
+fn all_memory() -> Option<u64> {
+    let of_the_machine = std::fs::read_to_string("/proc/meminfo").ok();
+    let of_the_machine = of_the_machine.and_then(|text| {
+        let kib = number_behind(&text, "MemTotal:")?;
+        Some(kib.saturating_mul(1024))
+    });
+    let of_the_group = own_group().and_then(|group| max_of_group(&group));
+    of_the_machine.into_iter().chain(of_the_group).min()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn all_memory() -> Option<u64> {
+    None
+}
+
+/// The folder of this process's control group.
+#[cfg(target_os = "linux")]
+fn own_group() -> Option<std::path::PathBuf> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Some(std::path::Path::new("/sys/fs/cgroup").join(group))
+}
+
+/// The bound on a control group's memory, its own or that of a group around it; none where there
+/// is none.
+#[cfg(target_os = "linux")]
+fn max_of_group(folder: &std::path::Path) -> Option<u64> {
+    let bounds = folder.ancestors().filter_map(|folder| {
+        let text = std::fs::read_to_string(folder.join("memory.max")).ok()?;
+        text.trim().parse().ok()
+    });
+    bounds.min()
+}
 
 /// Mappings that a sandbox takes while it lives: two of its stack, four of its memory and
 /// tables.
@@ -86,11 +206,7 @@ pub(crate) fn free_memory() -> Option<u64> {
         let kib = number_behind(&text, "MemAvailable:")?;
         Some(kib.saturating_mul(1024))
     });
-    let of_the_group = std::fs::read_to_string("/proc/self/cgroup").ok();
-    let of_the_group = of_the_group.and_then(|text| {
-        let group = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        free_of_group(&std::path::Path::new("/sys/fs/cgroup").join(group))
-    });
+    let of_the_group = own_group().and_then(|group| free_of_group(&group));
     of_the_machine.into_iter().chain(of_the_group).min()
 }
 
@@ -122,6 +238,50 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn connections_get_what_the_limit_leaves_beside_everything_else() {
+        let users = Users {
+            threads: 2,
+            has_database: true,
+            admin_connections: 128,
+        };
+        assert_eq!(users.files(), 64 + 48 + 16 + 128);
+        assert_eq!(within(1024, 16_384, 256).expect("some are left"), 768);
+        assert_eq!(within(1024, 500, 256).expect("all"), 500);
+        // One that wants few is content with few.
+        assert_eq!(within(260, 4, 256).expect("all"), 4);
+        let error = within(256, 16_384, 256).expect_err("nothing is left");
+        assert_eq!(
+            error.to_string(),
+            "the system lets this process have 256 open files, and it needs at least 272: raise \
+             the limit (ulimit -n)"
+        );
+    }
+
+    #[test]
+    fn the_default_for_bodies_is_a_part_of_the_memory_and_holds_one_body() {
+        let all = all_memory().expect("Linux says so");
+        assert!(all >= free_memory().expect("Linux says so"));
+        let buffered = default_buffered(1 << 20) as u64;
+        assert!(buffered <= 128 << 20 && (buffered <= all / 8 || buffered == 1 << 20));
+        assert_eq!(default_buffered(256 << 20), 256 << 20);
+    }
+
+    #[test]
+    fn the_narrowest_bound_of_a_group_and_those_around_it_holds() {
+        let folder = std::env::temp_dir().join(format!("tenantry-bound-{}", std::process::id()));
+        let inner = folder.join("inner");
+        fs::create_dir_all(&inner).expect("folders");
+        assert_eq!(max_of_group(&inner), None);
+        fs::write(inner.join("memory.max"), "max\n").expect("a file");
+        assert_eq!(max_of_group(&inner), None);
+        fs::write(folder.join("memory.max"), "1000\n").expect("a file");
+        assert_eq!(max_of_group(&inner), Some(1000));
+        fs::write(inner.join("memory.max"), "700\n").expect("a file");
+        assert_eq!(max_of_group(&inner), Some(700));
+        fs::remove_dir_all(&folder).expect("it is there");
+    }
 
     #[test]
     fn the_free_memory_is_that_of_the_machine_and_of_the_group() {

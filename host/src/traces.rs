@@ -19,7 +19,7 @@ use http::{HeaderMap, Request, Response, Uri};
 use opentelemetry::{
     Context, KeyValue,
     propagation::TextMapPropagator as _,
-    trace::{SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _},
+    trace::{SpanKind, Status, TraceContextExt as _, TraceId, Tracer as _, TracerProvider as _},
 };
 use opentelemetry_http::{HeaderExtractor, HttpClient, HttpError};
 use opentelemetry_otlp::{
@@ -28,6 +28,7 @@ use opentelemetry_otlp::{
 use opentelemetry_sdk::{
     Resource,
     propagation::TraceContextPropagator,
+    resource::EnvResourceDetector,
     trace::{
         BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, SpanLimits,
     },
@@ -117,16 +118,12 @@ impl Traces {
         let processor = BatchSpanProcessor::builder(exporter)
             .with_batch_config(batches)
             .build();
-        let resource = Resource::builder_empty()
-            .with_service_name("tenantry")
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-            .build();
         let ratio = Box::new(Sampler::TraceIdRatioBased(settings.ratio));
         let provider = SdkTracerProvider::builder()
             .with_span_processor(processor)
             .with_sampler(Sampler::ParentBased(ratio))
             .with_span_limits(SpanLimits::default())
-            .with_resource(resource)
+            .with_resource(resource())
             .build();
         Ok(Self {
             tracer: provider.tracer("tenantry"),
@@ -172,6 +169,27 @@ impl Traces {
     }
 }
 
+/// What all spans of this process say: which service and which instance of it they are from.
+/// `OTEL_RESOURCE_ATTRIBUTES` adds to that or changes it, and `OTEL_SERVICE_NAME` has the last
+/// word on the name, as OpenTelemetry has it.
+fn resource() -> Resource {
+    let mut resource = Resource::builder_empty()
+        .with_service_name("tenantry")
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .with_attribute(KeyValue::new("service.instance.id", instance_id()))
+        .with_detector(Box::new(EnvResourceDetector::new()));
+    let name = std::env::var("OTEL_SERVICE_NAME").ok();
+    if let Some(name) = name.filter(|name| !name.is_empty()) {
+        resource = resource.with_service_name(name);
+    }
+    resource.build()
+}
+
+/// Tells this process from all others, those before it included: a random UUID.
+fn instance_id() -> String {
+    crate::random::session_id().to_string()
+}
+
 /// A span; it ends when this is dropped.
 pub(crate) struct Part(Context);
 
@@ -208,14 +226,31 @@ fn known(method: &http::Method) -> &str {
     }
 }
 
+/// The trace of a request with this context, where it is traced.
+pub(crate) fn trace_id(context: &Context) -> Option<TraceId> {
+    let span = context.span();
+    let context = span.span_context();
+    context.is_sampled().then(|| context.trace_id())
+}
+
+/// What a span says of a request and its answer.
+pub(crate) struct Answered<'a> {
+    pub(crate) method: &'a http::Method,
+    pub(crate) route: &'static str,
+    pub(crate) status: u16,
+    pub(crate) tenant: Option<&'a str>,
+    pub(crate) request_id: &'a str,
+}
+
 /// The request of this context is answered.
-pub(crate) fn answered(
-    context: &Context,
-    method: &http::Method,
-    route: &'static str,
-    status: u16,
-    tenant: Option<&str>,
-) {
+pub(crate) fn answered(context: &Context, answered: &Answered<'_>) {
+    let Answered {
+        method,
+        route,
+        status,
+        tenant,
+        request_id,
+    } = *answered;
     let span = context.span();
     if span.is_recording() {
         let method = known(method).to_owned();
@@ -224,6 +259,8 @@ pub(crate) fn answered(
         span.set_attribute(KeyValue::new("http.route", route));
         let code = i64::from(status);
         span.set_attribute(KeyValue::new("http.response.status_code", code));
+        let request_id = request_id.to_owned();
+        span.set_attribute(KeyValue::new("tenantry.request.id", request_id));
         if let Some(tenant) = tenant {
             span.set_attribute(KeyValue::new("tenantry.tenant.id", tenant.to_owned()));
         }

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::{
     process::{cargo, read, root, run},
     setup::{
-        Component, WASM_TARGET, component, haproxy, pgbouncer, postgres, programs, prometheus,
-        stores,
+        Component, WASM_TARGET, component, haproxy, nginx, pgbouncer, postgres, programs,
+        prometheus, stores,
     },
     steps::Outcome,
 };
@@ -168,6 +168,9 @@ pub(crate) fn test() -> Result<Outcome> {
     }
     if pgbouncer().is_ok() {
         test.env("TENANTRY_TEST_PGBOUNCER", "1");
+    }
+    if nginx().is_ok() {
+        test.env("TENANTRY_TEST_NGINX", "1");
     }
     let postgres = postgres();
     if postgres.is_ok() {

@@ -122,6 +122,21 @@ impl Collector for Server {
             metrics.max_connections.get(),
         )?;
         out.gauge(
+            "buffered_bytes",
+            "Bytes that bodies, answers and buffers of connections hold.",
+            metrics.buffered.get(),
+        )?;
+        out.gauge(
+            "buffered_bytes_max",
+            "Bytes that they may hold.",
+            metrics.max_buffered.get(),
+        )?;
+        out.counter(
+            "connections_evicted",
+            "Connections that had to end because others needed their room.",
+            metrics.evicted.load(Ordering::Relaxed),
+        )?;
+        out.gauge(
             "large_requests_waiting",
             "Requests with large bodies that wait for the thread beside their worker.",
             metrics.large_waiting.get(),

@@ -12,6 +12,7 @@ mod routes;
 mod sandboxes;
 mod stores;
 mod tenants;
+mod trouble;
 
 use std::{
     collections::BTreeMap,
@@ -34,6 +35,7 @@ pub(crate) use self::{
     health::Phase,
     requests::{Requests, Route},
     sandboxes::{End, PoolCounts, fault_name},
+    trouble::{Trouble, noted},
 };
 use crate::state::Collected;
 
@@ -53,6 +55,11 @@ pub struct Metrics {
     phase: Mutex<Phase>,
     pub(crate) connections: Gauge,
     pub(crate) max_connections: Gauge,
+    /// Bytes that bodies, answers and buffers of connections hold.
+    pub(crate) buffered: Gauge,
+    pub(crate) max_buffered: Gauge,
+    /// Connections that had to end because others needed their room.
+    evicted: AtomicU64,
     /// Requests that the threads beside the workers have not begun with.
     pub(crate) large_waiting: Gauge,
     /// Rows of usage that no store has taken yet.
@@ -80,6 +87,9 @@ impl Metrics {
             phase: Mutex::default(),
             connections: Gauge::default(),
             max_connections: Gauge::default(),
+            buffered: Gauge::default(),
+            max_buffered: Gauge::default(),
+            evicted: AtomicU64::new(0),
             large_waiting: Gauge::default(),
             usage_waiting: Gauge::default(),
             usage_lost: AtomicU64::new(0),
@@ -120,6 +130,11 @@ impl Metrics {
         }
     }
 
+    /// Counts connections that had to end because others needed their room.
+    pub(crate) fn evict_connections(&self, connections: u64) {
+        self.evicted.fetch_add(connections, Ordering::Relaxed);
+    }
+
     /// Counts rows of usage that were given up.
     pub(crate) fn lose_usage(&self, rows: u64) {
         self.usage_lost.fetch_add(rows, Ordering::Relaxed);
@@ -140,8 +155,25 @@ impl Gauge {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, value: u64) {
+        self.0.fetch_add(value, Ordering::Relaxed);
+    }
+
+    /// Adds where the value before is at most `max`; whether it was.
+    pub(crate) fn add_up_to(&self, value: u64, max: u64) -> bool {
+        let add = |before| (before <= max).then(|| before + value);
+        let added = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        added.is_ok()
+    }
+
+    pub(crate) fn sub(&self, value: u64) {
+        self.0.fetch_sub(value, Ordering::Relaxed);
     }
 
     /// Counts one more, as long as the answer lives. `of` says where in the metrics it is.

@@ -19,7 +19,11 @@ use tenantry_core::{
     tenancy::{OpenError, Owner, Unavailable},
 };
 
-use super::{Metrics, histogram::Histogram};
+use super::{
+    Metrics,
+    histogram::Histogram,
+    trouble::{Trouble, note},
+};
 use crate::{
     state::{
         Answer, AuditQuery, AuditRecord, Author, Change, ChangeError, Entry, Expected, Pending,
@@ -59,18 +63,21 @@ struct Watch {
 }
 
 impl Watch {
+    /// Times an operation. `why` says why the store failed, where it knows.
     fn answer<'a, T: 'a, E: Failure + 'a>(
         &'a self,
         answer: Answer<'a, Result<T, E>>,
+        why: impl FnOnce() -> Option<Arc<str>> + Send + 'a,
     ) -> Answer<'a, Result<T, E>> {
         match answer {
             Answer::Now(result) => {
                 if outcome(&result) == Outcome::Error {
                     self.times.count(Outcome::Error, Duration::ZERO);
+                    self.note(why());
                 }
                 Answer::Now(result)
             }
-            Answer::Later(later) => Answer::Later(Box::pin(self.time(later))),
+            Answer::Later(later) => Answer::Later(Box::pin(self.time_and_note(later, why))),
         }
     }
 
@@ -78,12 +85,23 @@ impl Watch {
         &self,
         operation: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
+        // Who asks this has the error, which says why.
+        self.time_and_note(operation, || None).await
+    }
+
+    async fn time_and_note<T, E: Failure>(
+        &self,
+        operation: impl Future<Output = Result<T, E>>,
+        why: impl FnOnce() -> Option<Arc<str>>,
+    ) -> Result<T, E> {
         // A part of what asks, which is what polls this.
         let part = self.traces.as_ref().and_then(|traces| {
             let name = format!("{}.{}", self.store, self.operation);
             traces.part(name, SpanKind::Client)
         });
+        let abandoned = Abandoned(Some(self));
         let result = self.times.time(operation).await;
+        abandoned.defuse();
         if let Some(part) = part {
             part.set("tenantry.store", self.store);
             part.set("tenantry.operation", self.operation);
@@ -91,7 +109,32 @@ impl Watch {
                 part.failed("store");
             }
         }
+        if outcome(&result) == Outcome::Error {
+            self.note(why());
+        }
         result
+    }
+
+    fn note(&self, why: Option<Arc<str>>) {
+        let store = self.store;
+        note(Trouble { store, why });
+    }
+}
+
+/// Notes that a store had not answered when nobody waited any more.
+struct Abandoned<'a>(Option<&'a Watch>);
+
+impl Abandoned<'_> {
+    fn defuse(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if let Some(watch) = self.0 {
+            watch.note(Some(Arc::from("it did not answer in time")));
+        }
     }
 }
 
@@ -231,25 +274,29 @@ impl State {
 
 impl TenantDirectory for Watched<Box<dyn TenantDirectory>, 2> {
     fn find<'a>(&'a self, id: &'a str) -> Answer<'a, Result<Option<Arc<Entry>>, Unavailable>> {
-        self.operations[0].answer(self.store.find(id))
+        self.operations[0].answer(self.store.find(id), || self.store.trouble())
     }
 
     fn look_up<'a>(&'a self, id: &'a str) -> Answer<'a, Result<Option<Arc<Entry>>, Unavailable>> {
-        self.operations[0].answer(self.store.look_up(id))
+        self.operations[0].answer(self.store.look_up(id), || self.store.trouble())
     }
 
     fn tenant_list(&self) -> Answer<'_, Result<Bytes, Unavailable>> {
-        self.operations[1].answer(self.store.tenant_list())
+        self.operations[1].answer(self.store.tenant_list(), || self.store.trouble())
     }
 
     fn stages(&self) -> Option<[u64; 3]> {
         self.store.stages()
     }
+
+    fn trouble(&self) -> Option<Arc<str>> {
+        self.store.trouble()
+    }
 }
 
 impl SessionStore for Watched<Box<dyn SessionStore>, 2> {
     fn open<'a>(&'a self, tenant: &'a Entry, id: SessionId) -> Answer<'a, Result<(), OpenError>> {
-        self.operations[0].answer(self.store.open(tenant, id))
+        self.operations[0].answer(self.store.open(tenant, id), || self.store.trouble())
     }
 
     fn owner<'a>(
@@ -257,11 +304,15 @@ impl SessionStore for Watched<Box<dyn SessionStore>, 2> {
         tenant: &'a Entry,
         id: SessionId,
     ) -> Answer<'a, Result<Owner, Unavailable>> {
-        self.operations[1].answer(self.store.owner(tenant, id))
+        self.operations[1].answer(self.store.owner(tenant, id), || self.store.trouble())
     }
 
     fn held(&self) -> Option<u64> {
         self.store.held()
+    }
+
+    fn trouble(&self) -> Option<Arc<str>> {
+        self.store.trouble()
     }
 
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -271,7 +322,11 @@ impl SessionStore for Watched<Box<dyn SessionStore>, 2> {
 
 impl RateLimiter for Watched<Box<dyn RateLimiter>, 1> {
     fn admit<'a>(&'a self, tenant: &'a Entry) -> Answer<'a, Result<Admission, Unavailable>> {
-        self.operations[0].answer(self.store.admit(tenant))
+        self.operations[0].answer(self.store.admit(tenant), || self.store.trouble())
+    }
+
+    fn trouble(&self) -> Option<Arc<str>> {
+        self.store.trouble()
     }
 
     fn sharing(&self) -> Option<Sharing> {

@@ -12,6 +12,7 @@ use std::{
     path::PathBuf,
 };
 
+use bytesize::ByteSize;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
 pub use self::task::{AdminTask, ExportTask, ImportTask, LogForm, ServeTask, StateKind, Task};
@@ -174,6 +175,16 @@ pub fn parse(
             let state = with_secret(&opts.state, STATE_FLAG, state)?;
             let cache = opts.cache.as_deref();
             let cache = cache.map(|cache| with_secret(cache, "--cache <URL>", cache_url));
+            if let Some(buffered) = opts.max_buffered.filter(|size| *size < opts.max_body) {
+                let message = format!(
+                    "invalid value '{}' for '--max-buffered <SIZE>': it must be at least \
+                     --max-body, which is {}",
+                    ByteSize(buffered as u64),
+                    ByteSize(opts.max_body as u64)
+                );
+                let kind = clap::error::ErrorKind::ValueValidation;
+                return Err(Cli::command().error(kind, message));
+            }
             let mut task = opts.into_task(listen, state, cache.transpose()?);
             if let Some(given) = matches.subcommand_matches("serve") {
                 task.warnings = effect::without(given, &task);

@@ -11,15 +11,16 @@ use super::{
     task::{AdminTask, LogForm, ServeTask, StateKind},
     values::{
         address, at_least_1, boolean, collector, duration, duration_above_0, log_filter, max_body,
-        max_head, max_reply, max_sessions, metrics_tenants, ratio, sandbox_memory, sandbox_stack,
-        session_ttl, store_timeout, threads,
+        max_buffered, max_head, max_reply, max_sessions, metrics_tenants, ratio, sandbox_memory,
+        sandbox_stack, session_ttl, store_timeout, threads,
     },
 };
 use crate::{
     admin::HostName,
     engine::EngineKind,
+    limits,
     sandbox::{Isolation, SandboxLimits},
-    server::{self, Origin},
+    server::{self, Origin, TrustedProxy},
     state::RedisUrl,
     traces::TraceSettings,
 };
@@ -160,15 +161,32 @@ pub(super) struct ServeOpts {
     )]
     cors_origin: Vec<Origin>,
 
+    /// Addresses of proxies, as 10.0.0.0/8 or 192.0.2.7, whose x-forwarded-for, forwarded and
+    /// x-request-id are believed. May be given several times, or with commas
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "TENANTRY_TRUSTED_PROXY",
+        value_delimiter = ','
+    )]
+    trusted_proxy: Vec<TrustedProxy>,
+
     /// Body of a request, at most, up to 256MiB
     #[arg(long, value_name = "SIZE", env = "TENANTRY_MAX_BODY", default_value = "1MiB", value_parser = max_body)]
-    max_body: usize,
+    pub(super) max_body: usize,
+
+    /// Bodies, answers and buffers of all connections together, at most; then those are closed
+    /// first that have stalled for longest. No less than the largest body
+    /// [default: an eighth of the memory, up to 128MiB]
+    #[arg(long, value_name = "SIZE", env = "TENANTRY_MAX_BUFFERED", value_parser = max_buffered)]
+    pub(super) max_buffered: Option<usize>,
 
     /// Line and headers of a request, at most, from 8KiB to 1MiB
     #[arg(long, value_name = "SIZE", env = "TENANTRY_MAX_HEAD", default_value = "64KiB", value_parser = max_head)]
     max_head: usize,
 
-    /// Open connections, at most; further ones wait
+    /// Open connections, at most, and no more than the limit on open files leaves; further
+    /// ones wait
     #[arg(long, value_name = "N", env = "TENANTRY_MAX_CONNECTIONS", default_value = "16384", value_parser = at_least_1)]
     max_connections: usize,
 
@@ -290,9 +308,13 @@ impl ServeOpts {
             state_create: self.state_create,
             demo: self.demo,
             cors_origins: self.cors_origin,
+            trusted_proxies: self.trusted_proxy,
             server: server::Settings {
                 threads,
                 max_body: self.max_body,
+                max_buffered: self
+                    .max_buffered
+                    .unwrap_or_else(|| limits::default_buffered(self.max_body)),
                 max_head: self.max_head,
                 max_connections: self.max_connections,
                 head_timeout: self.header_timeout,

@@ -10,7 +10,7 @@ use crate::{
     cli,
     engine::EngineKind,
     sandbox::SandboxLimits,
-    server::{self, Origin},
+    server::{self, Origin, TrustedProxy},
     state::{RedisUrl, sql::Place},
     traces::TraceSettings,
 };
@@ -103,6 +103,8 @@ pub struct ServeTask {
     pub demo: Option<PathBuf>,
     /// Whose pages may read answers; if empty, only those from this server may.
     pub cors_origins: Vec<Origin>,
+    /// Proxies that are believed whom a request is from.
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// How connections and requests are treated.
     pub server: server::Settings,
     /// For which the server serves on once it is to stop.

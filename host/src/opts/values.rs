@@ -158,6 +158,10 @@ pub(super) fn max_body(text: &str) -> Result<usize, String> {
     size_within(text, 1, 256 * MIB)
 }
 
+pub(super) fn max_buffered(text: &str) -> Result<usize, String> {
+    size_within(text, 64 * KIB, 1 << 40)
+}
+
 pub(super) fn max_head(text: &str) -> Result<usize, String> {
     size_within(text, 8 * KIB, MIB)
 }

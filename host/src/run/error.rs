@@ -4,6 +4,7 @@ use std::io;
 
 use crate::{
     admin::TokenError,
+    limits::TooFewFiles,
     server::DemoError,
     state::{RedisError, sql::OpenError},
     tenants_file::ReadError,
@@ -26,6 +27,9 @@ pub enum Error {
     /// The Redis of `--cache` can't be used.
     #[error(transparent)]
     Cache(#[from] RedisError),
+    /// Too few files may be open.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
     /// The sandboxes cannot be made.
     #[error(
         "the sandboxes cannot be made; --sandboxes (for each of --threads) says how many, the \
@@ -73,6 +77,7 @@ impl Error {
         match self {
             Self::Tenants(_) | Self::Demo(_) | Self::Token(_) | Self::Traces(_) => 2,
             Self::Sandbox(_)
+            | Self::Files(_)
             | Self::Store(_)
             | Self::Cache(_)
             | Self::Bind { .. }

@@ -20,7 +20,7 @@ use crate::{
     engine::EngineKind,
     limits, logging,
     metrics::{self, Metrics, Phase},
-    opts::{AdminTask, ServeTask},
+    opts::{AdminTask, ServeTask, StateKind},
     reload::{self, Sources, Tenants},
     sandbox::Component,
     server::{self, Cors, Demo, Extras, Server, Shutdown},
@@ -40,6 +40,7 @@ pub fn extras(task: &ServeTask) -> Result<Extras, Error> {
     Ok(Extras {
         demo: demo.map(Arc::new),
         cors: (!origins.is_empty()).then(|| Arc::new(Cors::new(origins))),
+        trusted_proxies: task.trusted_proxies.as_slice().into(),
     })
 }
 
@@ -59,7 +60,7 @@ pub fn serve(task: ServeTask) -> Result<(), Error> {
 /// # Errors
 /// Those of [`serve`].
 pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
-    let (settings, rules) = (task.server, task.rules);
+    let (mut settings, rules) = (task.server, task.rules);
     // Before anything that takes time: a signal must not end a server that starts.
     let caught = Caught::new().map_err(Error::Serve)?;
     let files = read_files(&task);
@@ -76,7 +77,15 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
             Some(Arc::new(component.map_err(Error::Sandbox)?))
         }
     };
-    limits::raise_open_files(settings.max_connections);
+    let users = limits::Users {
+        threads: settings.threads,
+        has_database: matches!(task.state, StateKind::Database(_)),
+        admin_connections: match &task.admin {
+            Some(_) => admin::Settings::default().max_connections,
+            None => 0,
+        },
+    };
+    settings.max_connections = limits::connections(settings.max_connections, users)?;
     if component.is_some() {
         limits::check_mappings(task.sandbox.total(settings.threads));
         check_room(&task.sandbox, settings.max_body);
@@ -172,7 +181,13 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     }
     let admin = start_admin(&state)?;
     announce(address).map_err(Error::Output)?;
-    tracing::info!(%address, tenants, "listening");
+    tracing::info!(
+        %address,
+        tenants,
+        max_connections = settings.max_connections,
+        max_buffered = settings.max_buffered,
+        "listening"
+    );
     supervisor::ready(&format!("serving {tenants} tenants on {address}"));
     let served = server.run();
     if let Some(admin) = admin {

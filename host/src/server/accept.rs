@@ -1,6 +1,12 @@
 //! One worker thread: accepts connections and looks after them until their end.
 
-use std::{io, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, TcpListener},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     net::TcpStream,
@@ -91,7 +97,7 @@ impl Worker<'_> {
             // Held until the connection ends. The semaphore is never closed.
             let permit = Arc::clone(&self.shared.connections).acquire_owned().await;
             match listener.accept().await {
-                Ok((socket, _)) => self.begin(socket, permit.ok()),
+                Ok((socket, peer)) => self.begin(socket, peer.ip(), permit.ok()),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "no connection could be accepted");
@@ -108,28 +114,28 @@ impl Worker<'_> {
             let Ok(permit) = Arc::clone(&self.shared.connections).try_acquire_owned() else {
                 return;
             };
-            let socket = match listener.accept() {
-                Ok((socket, _)) => socket,
+            let (socket, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
                 Err(error) if is_the_clients(&error) => continue,
                 // There is none any more, or the system gives none.
                 Err(_) => return,
             };
             let socket = socket.set_nonblocking(true).map(|()| socket);
             if let Ok(socket) = socket.and_then(TcpStream::from_std) {
-                self.begin(socket, Some(permit));
+                self.begin(socket, peer.ip(), Some(permit));
             }
         }
     }
 
-    fn begin(&mut self, socket: TcpStream, permit: Option<OwnedSemaphorePermit>) {
+    fn begin(&mut self, socket: TcpStream, peer: IpAddr, permit: Option<OwnedSemaphorePermit>) {
         prepare(&socket);
         while self.connections.try_join_next().is_some() {}
         let (service, turns) = (Rc::clone(&self.service), Rc::clone(&self.turns));
-        let activity = self.activities.add();
+        let activity = self.activities.add(&self.shared.budget);
         let settings = self.shared.settings;
         let open = Gauge::hold(&self.shared.metrics, |metrics| &metrics.connections);
         self.connections.spawn_local(async move {
-            connection::serve(socket, activity, &turns, &settings, &service).await;
+            connection::serve(socket, peer, activity, &turns, &settings, &service).await;
             drop((permit, open));
         });
     }

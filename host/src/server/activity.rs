@@ -8,6 +8,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     rc::{Rc, Weak},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use super::{
     Settings,
+    budget::{Budget, NoRoom, Room, Share},
     turns::{Party, Turn},
 };
 
@@ -36,6 +38,12 @@ pub(super) struct Activity {
     pub(super) turn: Cell<Turn>,
     /// Room for bytes that was given in this turn.
     pub(super) read_room: Cell<usize>,
+    /// Bytes of a head that have come.
+    head_bytes: Cell<usize>,
+    /// Whether the service reads a body, and hears by itself that it has to end.
+    is_reading_body: Cell<bool>,
+    /// What it holds of the memory for all.
+    share: Share,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +77,22 @@ impl Activity {
         self.since.set(Instant::now());
     }
 
-    /// Bytes have come, up to as many as there was room for, or the end of them.
-    pub(super) fn has_read(&self, room: usize) {
+    /// Bytes are about to be read, and there is room for this many.
+    pub(super) fn reads_into(&self, room: usize) {
+        let bytes = self.head_bytes.get() + room;
+        self.with_waker(|waker| self.share.reads_into(bytes, waker));
+    }
+
+    /// Bytes have come, of those that there was room for, or the end of them.
+    pub(super) fn has_read(&self, room: usize, bytes: usize) {
         self.read_room.set(self.read_room.get() + room);
+        self.share.moves();
         // What is discarded has a timeout of its own.
         if self.phase.get() == Phase::Idle && !self.is_discarding.get() {
             self.enter(Phase::Head);
+        }
+        if self.phase.get() == Phase::Head {
+            self.head_bytes.set(self.head_bytes.get() + bytes);
         }
     }
 
@@ -85,16 +103,61 @@ impl Activity {
             self.since.set(Instant::now());
         }
         self.phase.set(Phase::Busy);
+        self.head_bytes.set(0);
+        self.share.begins();
+        // A request that has come is answered: others wait for that.
+        self.share.set_busy(true);
         self.since.get()
     }
 
-    /// The answer is ready to be sent.
-    pub(super) fn answer_begins(&self) {
+    /// Waits for room for a body, or for more of one.
+    ///
+    /// # Errors
+    /// There was none in time.
+    pub(super) async fn room(&self, bytes: usize) -> Result<Room, NoRoom> {
+        let waker = self.with_waker(Waker::clone);
+        self.share.room(bytes, &waker).await
+    }
+
+    /// The service reads a body, or has read it.
+    pub(super) fn reads_body(&self, is_reading: bool) {
+        self.is_reading_body.set(is_reading);
+        self.share.set_busy(!is_reading);
+    }
+
+    /// Whether the connection has to end, so that there is room for others.
+    pub(super) fn is_told_to_leave(&self) -> bool {
+        self.share.is_told_to_leave()
+    }
+
+    /// Whether the service hears by itself that it has to end.
+    pub(super) fn is_reading_body(&self) -> bool {
+        self.is_reading_body.get()
+    }
+
+    /// The answer is ready to be sent; that takes a buffer of this size.
+    pub(super) fn answer_begins(&self, buffer: usize) {
         self.phase.set(Phase::Answering);
+        self.share.set_busy(false);
+        self.with_waker(|waker| self.share.writes(buffer, waker));
+    }
+
+    /// Whether hyper has something to say that no service has answered: that a request is
+    /// malformed.
+    pub(super) fn is_between_requests(&self) -> bool {
+        matches!(self.phase.get(), Phase::Idle | Phase::Head)
+    }
+
+    fn with_waker<T>(&self, look: impl FnOnce(&Waker) -> T) -> T {
+        let waker = self.waker.borrow();
+        look(waker.as_ref().unwrap_or(Waker::noop()))
     }
 
     /// A write was tried.
     pub(super) fn has_written(&self, is_stalled: bool) {
+        if !is_stalled {
+            self.share.moves();
+        }
         match (is_stalled, self.phase.get()) {
             (true, Phase::Answering) => self.enter(Phase::Stalled),
             (false, Phase::Stalled) => self.phase.set(Phase::Answering),
@@ -103,9 +166,10 @@ impl Activity {
     }
 
     /// All that was written is on its way. hyper does this when an answer is complete.
-    pub(super) fn has_flushed(&self) {
+    pub(super) fn has_flushed(&self, keeps_buffer: bool) {
         if self.phase.get() == Phase::Answering {
             self.enter(Phase::Idle);
+            self.share.ends(keeps_buffer);
             if self.is_awaited.replace(false) {
                 self.wake();
             }
@@ -204,7 +268,7 @@ pub(super) struct Activities {
 
 impl Activities {
     /// A connection that begins now.
-    pub(super) fn add(&self) -> Rc<Activity> {
+    pub(super) fn add(&self, budget: &Arc<Budget>) -> Rc<Activity> {
         let order = if self.is_draining.get() {
             Order::Drain
         } else {
@@ -221,6 +285,9 @@ impl Activities {
             party: Cell::default(),
             turn: Cell::default(),
             read_room: Cell::default(),
+            head_bytes: Cell::default(),
+            is_reading_body: Cell::default(),
+            share: Share::new(budget),
         });
         self.all.borrow_mut().push(Rc::downgrade(&activity));
         activity

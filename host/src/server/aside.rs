@@ -26,13 +26,14 @@ use tokio::{
 };
 
 use super::{
+    budget::Room,
     service::{Reply, body_of},
     start::Start,
     tally::{nanos, timed},
 };
 use crate::{
     engine::Engine,
-    metrics::{Gauge, Held, Metrics},
+    metrics::{Gauge, Held, Metrics, noted},
     state::{Entry, State, Usage},
     traces,
 };
@@ -47,6 +48,8 @@ pub(super) struct Job {
     pub(super) target: String,
     pub(super) content_type: Option<HeaderValue>,
     pub(super) body: Bytes,
+    /// What the body takes of the memory for all: for as long as the body is here.
+    pub(super) room: Room,
     /// Is told whose it is, as soon as that is known.
     pub(super) whose: Arc<OnceLock<Arc<Entry>>>,
     /// What it is a part of, where traces are wanted.
@@ -97,8 +100,13 @@ pub(super) fn work(mut jobs: Jobs, engine: Engine, start: Start) -> io::Result<(
     let engine = Rc::new(engine);
     runtime.block_on(async {
         while let Some((job, mut sender, waiting)) = jobs.0.recv().await {
+            if sender.is_closed() {
+                // Its client has gone, and its body need not be kept.
+                continue;
+            }
             let engine = Rc::clone(&engine);
             tokio::task::spawn_local(async move {
+                let _room = &job.room;
                 drop(waiting);
                 let work = Work::new(engine.state());
                 let request = Request {
@@ -116,13 +124,16 @@ pub(super) fn work(mut jobs: Jobs, engine: Engine, start: Start) -> io::Result<(
                 };
                 let answer =
                     async { body_of(&engine, engine.answer_for(&request, is_of).await).await };
-                let reply = tokio::select! {
-                    reply = timed(&work.busy, traces::within(job.context.as_ref(), answer)) => reply,
+                let trouble = Cell::default();
+                let answer = noted(&trouble, traces::within(job.context.as_ref(), answer));
+                let mut reply = tokio::select! {
+                    reply = timed(&work.busy, answer) => reply,
                     // Nobody waits for it any more.
                     () = sender.closed() => return,
                 };
                 // It is counted before anybody can have seen the answer.
                 drop(work);
+                reply.trouble = trouble.take();
                 // Where the client has gone by now, nobody misses it.
                 let _ = sender.send(reply);
             });

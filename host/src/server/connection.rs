@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::poll_fn,
+    net::IpAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -21,20 +22,21 @@ use tokio::net::TcpStream;
 use super::{
     Settings,
     activity::{Activity, Order},
-    linger,
+    linger, refusal,
     service::Service,
     timed::TimedStream,
     turns::Turns,
 };
 
 /// Headers of a request, at most.
-const MAX_HEADERS: usize = 256;
+pub(super) const MAX_HEADERS: usize = 256;
 
 /// The line that a client begins with which speaks HTTP/2 without asking.
 const HTTP_2_LINE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 pub(super) async fn serve(
     socket: TcpStream,
+    peer: IpAddr,
     activity: Rc<Activity>,
     turns: &Turns,
     settings: &Settings,
@@ -51,9 +53,9 @@ pub(super) async fn serve(
         .writev(service.has_large_answers());
     let handler = service_fn(|request| {
         let (service, activity) = (Rc::clone(service), Rc::clone(&activity));
-        async move { service.handle(request, &activity).await }
+        async move { service.handle(request, &activity, peer).await }
     });
-    let stream = TimedStream::new(socket, Rc::clone(&activity));
+    let stream = TimedStream::new(socket, Rc::clone(&activity), !service.has_large_answers());
     let mut connection = http.serve_connection(stream, &handler);
     let mut ended = run(&mut connection, &activity, turns).await;
     if matches!(&ended, Ended::Early(error) if error.is_parse_version_h2()) {
@@ -64,7 +66,14 @@ pub(super) async fn serve(
         connection = http.serve_connection(stream, &handler);
         ended = run(&mut connection, &activity, turns).await;
     }
-    let stream = connection.into_parts().io;
+    let parts = connection.into_parts();
+    let mut stream = parts.io;
+    let refusal = stream.take_refusal();
+    if let Some(answer) = refusal::answer(&refusal, &parts.read_buf, settings.max_head, peer) {
+        // Where the client does not take it, the connection ends all the same.
+        let _ = tokio::time::timeout(settings.write_timeout, stream.send(&answer)).await;
+    }
+    drop(parts.read_buf);
     match ended {
         Ended::Done => linger::close(stream, activity.was_cut_short()).await,
         Ended::Early(error) => {
@@ -73,6 +82,7 @@ pub(super) async fn serve(
                 linger::close(stream, true).await;
             }
         }
+        Ended::Evicted => tracing::debug!("a connection was closed to make room"),
         Ended::TimedOut(timeout) => tracing::debug!(timeout, "a connection timed out"),
     }
 }
@@ -85,6 +95,8 @@ enum Ended {
     Early(hyper::Error),
     /// By a timeout of that name.
     TimedOut(&'static str),
+    /// To make room for others.
+    Evicted,
 }
 
 /// Serves requests until the connection ends.
@@ -102,8 +114,13 @@ where
         if let Order::Close(timeout) = order {
             return Poll::Ready(Ended::TimedOut(timeout));
         }
+        let is_evicted = activity.is_told_to_leave();
+        if is_evicted && !activity.is_reading_body() {
+            return Poll::Ready(Ended::Evicted);
+        }
         let start = Instant::now();
-        if !turns.may_go(activity, start) {
+        // What makes room does not wait.
+        if !is_evicted && !turns.may_go(activity, start) {
             return Poll::Pending;
         }
         activity.read_room.set(0);

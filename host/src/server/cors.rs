@@ -94,7 +94,7 @@ pub struct Cors {
 }
 
 /// Headers that a page may read, beyond those that it always may.
-const EXPOSED: &str = "ratelimit, ratelimit-policy, retry-after";
+const EXPOSED: &str = "ratelimit, ratelimit-policy, retry-after, x-request-id";
 
 /// Methods that a page may use.
 const METHODS: &str = "GET, HEAD, POST";

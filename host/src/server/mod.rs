@@ -10,13 +10,18 @@ mod activity;
 mod aside;
 mod assets;
 mod body;
+mod budget;
+mod client;
 mod connection;
 mod cors;
 mod demo;
 mod files;
+mod framing;
 mod linger;
 mod listener;
 mod log;
+mod reason;
+mod refusal;
 mod service;
 mod shutdown;
 mod start;
@@ -31,8 +36,9 @@ use tenantry_core::contract::Method;
 use tokio::sync::{Semaphore, mpsc};
 
 pub(crate) use self::log::{RequestId, logged_text};
-use self::start::Starter;
+use self::{budget::Budget, start::Starter};
 pub use self::{
+    client::{TrustedProxy, TrustedProxyError},
     cors::{Cors, Origin, OriginError},
     demo::{Demo, DemoError},
     listener::bind,
@@ -55,6 +61,11 @@ pub struct Settings {
     pub threads: usize,
     /// Bytes of a request's body; above, 413.
     pub max_body: usize,
+    /// Bytes that bodies, answers and buffers of all connections hold together; above, those
+    /// connections end first that have stalled for longest. At least [`max_body`].
+    ///
+    /// [`max_body`]: Self::max_body
+    pub max_buffered: usize,
     /// Bytes of a request's line and headers; above, 431.
     pub max_head: usize,
     /// Open connections; further ones wait to be accepted.
@@ -80,6 +91,8 @@ pub struct Extras {
     pub demo: Option<Arc<Demo>>,
     /// Whose pages may read answers. Without it, only those from this server may.
     pub cors: Option<Arc<Cors>>,
+    /// Proxies that are believed whom a request is from, and what it is called.
+    pub trusted_proxies: Arc<[TrustedProxy]>,
 }
 
 impl Extras {
@@ -114,6 +127,7 @@ struct Shared {
     extras: Extras,
     /// One permit for each connection that may be open.
     connections: Arc<Semaphore>,
+    budget: Arc<Budget>,
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
 }
@@ -176,6 +190,7 @@ impl Server {
             settings,
             extras,
             connections: Arc::new(Semaphore::new(settings.max_connections)),
+            budget: Budget::new(&settings, Arc::clone(&state.metrics)),
             shutdown: shutdown.clone(),
             metrics: Arc::clone(&state.metrics),
         });

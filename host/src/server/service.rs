@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     convert::Infallible,
     future::{Future, poll_fn},
+    net::IpAddr,
     pin::pin,
     rc::Rc,
     sync::{Arc, OnceLock},
@@ -14,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Response, header, request::Parts, uri::PathAndQuery};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use opentelemetry::Context;
 use tenantry_core::{
     contract::{self, Body, Method, Payload, Request},
@@ -27,20 +28,29 @@ use super::{
     aside::{self, Aside},
     assets,
     body::{self, Refusal},
-    log,
+    client::Client,
+    framing,
+    log::{self, Id, X_REQUEST_ID},
+    reason,
     tally::{Tally, timed},
 };
 use crate::{
     engine::{Answered, Engine},
-    metrics::{Requests, Route},
+    metrics::{Requests, Route, Trouble, noted},
     state::Entry,
     traces,
 };
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// What the engine answers, and the bytes of its body.
-pub(super) type Reply = (Answered, Bytes);
+/// What the engine answers.
+pub(super) struct Reply {
+    pub(super) answered: Answered,
+    /// The bytes of its body.
+    pub(super) body: Bytes,
+    /// What was noted of stores, where that was on another thread.
+    pub(super) trouble: Option<Trouble>,
+}
 
 /// Answers the requests of one worker thread.
 pub(super) struct Service {
@@ -67,19 +77,23 @@ impl Service {
         self.extras.demo.is_some()
     }
 
-    /// Answers one request. There always is an answer.
+    /// Answers one request that came from `peer`. There always is an answer.
     pub(super) async fn handle(
         &self,
         request: http::Request<Incoming>,
         activity: &Rc<Activity>,
+        peer: IpAddr,
     ) -> Result<Answer, Infallible> {
         activity.flushed().await;
         let start = activity.request_begins();
         let (head, body) = request.into_parts();
-        let entry = log::Entry::new(&head.method, head.uri.path());
+        let client = Client::of(peer, &self.extras.trusted_proxies, &head.headers);
+        let id = Id::of(&head.headers, client.is_by_proxy);
+        let mut entry = log::Entry::new(&head, &id, &client);
         let mut tally = Tally::new(self.engine.state(), &self.requests, &head.method);
         let traces = self.engine.state().traces.as_ref();
         let context = traces.map(|traces| traces.request(&head.headers, start.elapsed()));
+        entry.trace = context.as_ref().and_then(traces::trace_id);
         // A connection keeps the room of its request for as long as it is open; most wait.
         let respond = Box::pin(self.respond(&head, body, activity, &entry, &tally));
         let mut answer = traces::within(context.as_ref(), respond).await;
@@ -91,15 +105,37 @@ impl Service {
             answer.headers_mut().insert(header::CONNECTION, close);
         }
         let duration = start.elapsed();
-        tally.answered(answer.status().as_u16(), duration);
-        entry.write(tally.tenant_id(), answer.status(), duration);
+        let bytes_out = answer.body().size_hint().lower();
+        let status = answer.status().as_u16();
+        tally.answered(status, duration);
+        entry.write(&log::Outcome {
+            tenant: tally.tenant_id(),
+            status,
+            bytes_in: tally.bytes_in.get(),
+            bytes_out,
+            duration,
+        });
         if let Some(context) = &context {
-            let (route, status) = (tally.route.get().name(), answer.status().as_u16());
-            traces::answered(context, &head.method, route, status, tally.tenant_id());
+            traces::answered(
+                context,
+                &traces::Answered {
+                    method: &head.method,
+                    route: tally.route.get().name(),
+                    status,
+                    tenant: tally.tenant_id(),
+                    request_id: id.as_str(),
+                },
+            );
         }
+        // The page's files are shared by all who take them.
+        let own_bytes = match tally.route.get() {
+            Route::Demo => 0,
+            _ => usize::try_from(bytes_out).unwrap_or(usize::MAX),
+        };
         // It is counted before anybody can have seen the answer.
         drop(tally);
-        activity.answer_begins();
+        answer.headers_mut().insert(X_REQUEST_ID, id.into_value());
+        activity.answer_begins(own_bytes);
         Ok(answer)
     }
 
@@ -113,25 +149,34 @@ impl Service {
     ) -> Answer {
         let method = Method::from(head.method.as_str());
         let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
-        let own = assets::answer(method, head.uri.path(), &head.headers);
-        let own = own.map(|answer| (answer, Route::Assets));
-        if let Some((answer, route)) = own.or_else(|| self.extras.answer(method, head)) {
+        if let Some((response, error)) = framing::refusal(head) {
+            // Nothing that follows on this connection is believed.
+            activity.cuts_short();
+            entry.refused(Some(error));
+            return own(response);
+        }
+        let own_file = assets::answer(method, head.uri.path(), &head.headers);
+        let own_file = own_file.map(|answer| (answer, Route::Assets));
+        if let Some((answer, route)) = own_file.or_else(|| self.extras.answer(method, head)) {
             tally.route.set(route);
             body::discard(incoming, &head.headers, activity);
+            entry.refused(reason::name(answer.status().as_u16(), b""));
             return answer;
         }
         tally.route.set(Route::of(target));
-        let body = if contract::wants_body(method, target) {
-            match body::read(incoming, &self.settings).await {
+        let body::Read { bytes: body, room } = if contract::wants_body(method, target) {
+            match body::read(incoming, &self.settings, activity).await {
                 Ok(body) => body,
                 Err(refusal) => {
                     activity.cuts_short();
-                    return refused(refusal);
+                    let (response, error) = refused(refusal);
+                    entry.refused(Some(error));
+                    return own(response);
                 }
             }
         } else {
             body::discard(incoming, &head.headers, activity);
-            Bytes::new()
+            body::Read::nothing()
         };
         tally.bytes_in.set(body.len());
         let content_type = head.headers.get(header::CONTENT_TYPE);
@@ -147,6 +192,7 @@ impl Service {
                     target: target.to_owned(),
                     content_type: content_type.cloned(),
                     body,
+                    room,
                     whose: Arc::clone(whose.get_or_init(Arc::default)),
                     context: self
                         .engine
@@ -169,14 +215,28 @@ impl Service {
             };
             timed(&tally.busy, reply).await
         };
-        let answered = within(self.settings.request_timeout, reply).await;
-        let (answered, body) = answered.unwrap_or_else(|| {
+        let replied = noted(&entry.trouble, within(self.settings.request_timeout, reply));
+        let replied = replied.await;
+        let is_late = replied.is_none();
+        let Reply {
+            answered,
+            body,
+            trouble,
+        } = replied.unwrap_or_else(|| {
             entry.timed_out();
             unavailable()
         });
         if let Some(whose) = whose.get() {
             is_of(whose.get());
         }
+        if trouble.is_some() {
+            entry.trouble.set(trouble);
+        }
+        entry.refused(if is_late {
+            Some("timeout")
+        } else {
+            reason::name(answered.response.status, &body)
+        });
         if let Some(fault) = &answered.fault {
             entry.failed(fault, tally.tenant_id());
         }
@@ -191,7 +251,11 @@ impl Service {
 pub(super) async fn body_of(engine: &Engine, mut answered: Answered) -> Reply {
     let body = std::mem::replace(&mut answered.response.body, TAKEN);
     match engine.body(body).await {
-        Ok(body) => (answered, body),
+        Ok(body) => Reply {
+            answered,
+            body,
+            trouble: None,
+        },
         Err(Unavailable) => unavailable(),
     }
 }
@@ -202,7 +266,11 @@ const TAKEN: Body = Body::Bytes(Cow::Borrowed(&[]));
 /// What is answered where a store is out of reach, or takes too long.
 fn unavailable() -> Reply {
     let (response, body) = split(contract::Response::unavailable());
-    (Answered::from(response), body)
+    Reply {
+        answered: Answered::from(response),
+        body,
+        trouble: None,
+    }
 }
 
 /// An answer that the server gives by itself, and the bytes of its body.
@@ -282,12 +350,17 @@ fn internal_error() -> Answer {
     answer
 }
 
-/// What is answered to a body that is not read, or not to its end.
-fn refused(refusal: Refusal) -> Answer {
-    let detail = contract::Response::detail;
-    own(match refusal {
-        Refusal::TooLarge => contract::Response::body_too_large(),
-        Refusal::TooSlow => detail(408, "Request body too slow"),
-        Refusal::Broken => detail(400, "There was an error parsing the body"),
-    })
+/// What is answered to a body that is not read, or not to its end, and its name in the log.
+fn refused(refusal: Refusal) -> (contract::Response, &'static str) {
+    let too_slow = || contract::Response::detail(408, "Request body too slow");
+    match refusal {
+        Refusal::TooLarge => (contract::Response::body_too_large(), "body_too_large"),
+        Refusal::TooSlow => (too_slow(), "body_too_slow"),
+        Refusal::Evicted => (too_slow(), "body_evicted"),
+        Refusal::NoRoom => (contract::Response::unavailable(), "no_room"),
+        Refusal::Broken => {
+            let detail = "There was an error parsing the body";
+            (contract::Response::detail(400, detail), "body_broken")
+        }
+    }
 }

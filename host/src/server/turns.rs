@@ -194,15 +194,21 @@ impl Round {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::runtime::{Builder, LocalOptions};
 
-    use super::{super::activity::Activities, *};
+    use super::{
+        super::{activity::Activities, budget::Budget},
+        *,
+    };
 
     /// Connections of these parties.
     fn connections<const N: usize>(parties: [u32; N]) -> [Rc<Activity>; N] {
         let activities = Activities::default();
+        let budget = Budget::of(1 << 20, Arc::default());
         parties.map(|party| {
-            let connection = activities.add();
+            let connection = activities.add(&budget);
             connection.party.set(Some(party));
             connection
         })

@@ -105,6 +105,12 @@ pub trait TenantDirectory: Send + Sync {
     fn stages(&self) -> Option<[u64; 3]> {
         None
     }
+
+    /// Why it did not do what it was last asked and could not do, where that is known: a text
+    /// for the log, without secrets.
+    fn trouble(&self) -> Option<Arc<str>> {
+        None
+    }
 }
 
 /// Whose each session is.
@@ -123,6 +129,12 @@ pub trait SessionStore: Send + Sync {
     /// Sessions that this process holds, ended ones included that were not swept yet, where
     /// it holds any.
     fn held(&self) -> Option<u64> {
+        None
+    }
+
+    /// Why it did not do what it was last asked and could not do, where that is known: a text
+    /// for the log, without secrets.
+    fn trouble(&self) -> Option<Arc<str>> {
         None
     }
 
@@ -149,6 +161,10 @@ impl<T: SessionStore> SessionStore for Arc<T> {
         T::held(self)
     }
 
+    fn trouble(&self) -> Option<Arc<str>> {
+        T::trouble(self)
+    }
+
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         T::maintain(self)
     }
@@ -158,6 +174,12 @@ impl<T: SessionStore> SessionStore for Arc<T> {
 pub trait RateLimiter: Send + Sync {
     /// Counts one chat of a tenant, if its limit allows one more now.
     fn admit<'a>(&'a self, tenant: &'a Entry) -> Answer<'a, Result<Admission, Unavailable>>;
+
+    /// Why it did not do what it was last asked and could not do, where that is known: a text
+    /// for the log, without secrets.
+    fn trouble(&self) -> Option<Arc<str>> {
+        None
+    }
 
     /// How several servers hold the limits together, where they are meant to.
     fn sharing(&self) -> Option<Sharing> {

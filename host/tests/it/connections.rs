@@ -311,17 +311,23 @@ fn answers_have_a_date_and_do_not_name_the_server() {
         names.collect::<Vec<_>>().join(" ")
     };
     let reply = assert_ok(connection.exchange(&get("/")));
-    assert_eq!(names(&reply), "content-type content-length date");
+    assert_eq!(
+        names(&reply),
+        "content-type x-request-id content-length date"
+    );
     let date = reply.header("date").expect("a date");
     assert!(date.ends_with(" GMT") && date.len() == 29, "{date}");
 
     let reply = connection.exchange(&get("/chat")).expect("an answer");
-    assert_eq!(names(&reply), "allow content-type content-length date");
+    assert_eq!(
+        names(&reply),
+        "allow content-type x-request-id content-length date"
+    );
     let reply = connection.exchange(&get("/chat/")).expect("an answer");
-    assert_eq!(names(&reply), "location content-length date");
+    assert_eq!(names(&reply), "location x-request-id content-length date");
     connection.send("nonsense\r\n\r\n");
     let reply = connection.reply().expect("an answer");
-    assert_eq!(names(&reply), "connection content-length date");
+    assert_eq!(names(&reply), "x-request-id connection content-length date");
 }
 
 #[test]

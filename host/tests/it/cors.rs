@@ -6,7 +6,7 @@ use tenantry::server::Origin;
 use tenantry_conformance::{Exchange, Outcome, Reply, Runner, Wire, replay};
 
 use crate::support::{
-    client::{Connection, Sockets, ask, ask_raw, chat, get, message, open_session, with_header},
+    client::{Connection, Sockets, ask, ask_alike, chat, get, message, open_session, with_header},
     program::{Program, run, tenantry},
     server::{Setup, Way},
     stores::SilentDirectory,
@@ -54,7 +54,7 @@ fn assert_readable(reply: &Reply, status: u16) {
             ("access-control-allow-origin", PAGE),
             (
                 "access-control-expose-headers",
-                "ratelimit, ratelimit-policy, retry-after"
+                "ratelimit, ratelimit-policy, retry-after, x-request-id"
             ),
             ("vary", "origin"),
         ],
@@ -182,7 +182,7 @@ fn a_browser_that_asks_first_is_told_what_a_page_may_send() {
                 ("access-control-allow-origin", PAGE),
                 (
                     "access-control-expose-headers",
-                    "ratelimit, ratelimit-policy, retry-after"
+                    "ratelimit, ratelimit-policy, retry-after, x-request-id"
                 ),
                 ("access-control-max-age", "86400"),
                 ("vary", "origin"),
@@ -249,8 +249,8 @@ fn without_the_flag_an_origin_changes_no_byte() {
     for way in [Way::Tenant, Way::Native] {
         let server = setup(way, &[]).start();
         for exchange in requests(PAGE) {
-            let answer = ask_raw(server.address, &exchange);
-            let plain = ask_raw(server.address, &without_origin(&exchange));
+            let answer = ask_alike(server.address, &exchange);
+            let plain = ask_alike(server.address, &without_origin(&exchange));
             assert_eq!(answer, plain, "{exchange:?}");
             assert!(!answer.contains("access-control"), "{answer}");
             assert!(!answer.contains("204 No Content"), "{answer}");
@@ -276,10 +276,10 @@ fn with_the_flag_other_origins_and_none_get_what_they_get_without_it() {
         "",
     ] {
         for exchange in requests(origin) {
-            let wanted = ask_raw(without.address, &exchange);
-            assert_eq!(ask_raw(with.address, &exchange), wanted, "{exchange:?}");
+            let wanted = ask_alike(without.address, &exchange);
+            assert_eq!(ask_alike(with.address, &exchange), wanted, "{exchange:?}");
             let plain = without_origin(&exchange);
-            assert_eq!(ask_raw(with.address, &plain), wanted, "{plain:?}");
+            assert_eq!(ask_alike(with.address, &plain), wanted, "{plain:?}");
         }
     }
 }

@@ -1,20 +1,13 @@
 //! Many connections: idle ones, a burst of them, too many of them.
 
-use std::{
-    fs,
-    io::ErrorKind,
-    process::Command,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, io::ErrorKind, sync::Arc, thread, time::Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tenantry::server::{self, Server};
 
 use crate::support::{
-    client::{Connection, PATIENCE, ask, chat, get, open_session},
-    program::{Program, tenantry},
+    client::{Connection, PATIENCE, chat, get, open_session},
+    program::Program,
     server::{Setup, Way},
 };
 
@@ -159,54 +152,4 @@ fn connections_over_the_bound_wait_until_one_ends() {
         drop(ended);
         assert_eq!(connection.reply().expect("an answer").status, 200);
     }
-}
-
-/// `tenantry serve` that may open no more than `files` files.
-fn serve_with_files(files: u32, args: &[&str]) -> Program {
-    let plain = tenantry(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", &format!(r#"ulimit -n {files} && exec "$0" "$@""#)])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .stdin(std::process::Stdio::null());
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    if let Some(folder) = plain.get_current_dir() {
-        command.current_dir(folder);
-    }
-    Program::start(command)
-}
-
-#[test]
-fn a_server_without_files_left_says_so_and_recovers() {
-    let begin = Instant::now();
-    let server = serve_with_files(40, &["--threads", "1", "--idle-timeout", "1h"]);
-    let mut first = Connection::open(server.address);
-    let reply = first.exchange(&get("/")).expect("an answer");
-    assert_eq!(reply.status, 200);
-    let mut more: Vec<_> = (0..100).map(|_| Connection::open(server.address)).collect();
-    let last = more.last_mut().expect("a hundred");
-    last.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
-    let stream = last.stream();
-    let moment = Duration::from_secs(1);
-    stream.set_read_timeout(Some(moment)).expect("a socket");
-    let error = stream.peek(&mut [0]).expect_err("no answer");
-    assert_eq!(error.kind(), ErrorKind::WouldBlock);
-    // What is open is served all the while.
-    let reply = first.exchange(&get("/")).expect("an answer");
-    assert_eq!(reply.status, 200);
-    drop(more);
-    assert_eq!(ask(server.address, &get("/")).status, 200);
-    server.signal("TERM");
-    let (status, _, log) = server.wait();
-    assert!(status.success(), "{log}");
-    let complaints = log.matches("no connection could be accepted").count();
-    // One for each try, and a pause of 100 ms after each.
-    let tries = begin.elapsed().as_millis() / 100 + 1;
-    assert!((1..=tries).contains(&(complaints as u128)), "{log}");
 }

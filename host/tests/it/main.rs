@@ -1,7 +1,9 @@
 //! The server as a whole: over real sockets, and as a program.
 
+mod access;
 mod admin;
 mod bodies;
+mod buffers;
 mod cache;
 mod capacity;
 mod clock;
@@ -14,6 +16,8 @@ mod described;
 mod directory;
 mod engine;
 mod fairness;
+mod files;
+mod framing;
 mod guests;
 mod inputs;
 mod limits;
@@ -29,6 +33,7 @@ mod reload;
 mod requests;
 mod signals;
 mod slow;
+mod smuggling;
 mod sql;
 mod startup;
 mod stopping;

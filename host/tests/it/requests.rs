@@ -173,7 +173,7 @@ fn malformed_headers_are_refused() {
         let request = format!("GET / HTTP/1.1\r\nhost: h\r\n{header}\r\n\r\n{SMUGGLED}");
         assert_statuses(&server, request, &[400]);
     }
-    let odd = b"\r\n\r\nGET / HTTP/1.1\r\na:\r\nb:\t\xe4\xff \r\nHOST: x\r\nhost: y\r\n\r\n";
+    let odd = b"\r\n\r\nGET / HTTP/1.1\r\na:\r\nb:\t\xe4\xff \r\nHOST: x\r\n\r\n";
     assert_statuses(&server, odd, &[200]);
 }
 
@@ -289,9 +289,10 @@ fn a_client_that_is_still_sending_its_head_can_read_that_it_is_too_large() {
 #[test]
 fn headers_without_number_are_refused() {
     let server = serve();
-    let with_headers = |n: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "a:b\r\n".repeat(n));
-    assert_statuses(&server, with_headers(256), &[200]);
-    assert_statuses(&server, with_headers(257), &[431]);
+    let with_headers =
+        |n: usize| format!("GET / HTTP/1.1\r\nhost:h\r\n{}\r\n", "a:b\r\n".repeat(n));
+    assert_statuses(&server, with_headers(255), &[200]);
+    assert_statuses(&server, with_headers(256), &[431]);
     assert_statuses(&server, with_headers(10_000), &[431]);
 }
 

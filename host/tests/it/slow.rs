@@ -296,18 +296,18 @@ fn other_connections_of_the_thread_are_served_while_one_waits() {
     });
     gate.wait();
     let mut half = Connection::open(address);
-    half.send("POST /session HTTP/1.1\r\ncontent-length: 20\r\n\r\n{");
+    half.send("POST /session HTTP/1.1\r\nhost: h\r\ncontent-length: 20\r\n\r\n{");
     let mut begun = Connection::open(address);
     begun.send("GET / HT");
     let mut deaf = Connection::open(address);
-    deaf.send("GET /redoc/redoc.standalone.js HTTP/1.1\r\n\r\n".repeat(50));
+    deaf.send("GET /redoc/redoc.standalone.js HTTP/1.1\r\nhost: h\r\n\r\n".repeat(50));
     for _ in 0..10 {
         assert_eq!(ask(address, &get("/")).status, 200);
     }
     assert!(answers.try_recv().is_err(), "the gate is shut");
     gate.let_one_through();
     assert_eq!(waiting.join().expect("an answer"), 200);
-    begun.send("TP/1.1\r\n\r\n");
+    begun.send("TP/1.1\r\nhost: h\r\n\r\n");
     assert_eq!(begun.reply().expect("an answer").status, 200);
     half.send(r#""tenant_id":"acme"}"#);
     gate.let_one_through();

@@ -24,7 +24,7 @@ use crate::support::{
 
 /// Every flag of `serve` that has a value: a good one, a bad one, and what the message
 /// about the bad one says would be right.
-const FLAGS: [(&str, &str, &str, &str); 32] = [
+const FLAGS: [(&str, &str, &str, &str); 34] = [
     (
         "--listen",
         "127.0.0.1:0",
@@ -67,7 +67,14 @@ const FLAGS: [(&str, &str, &str, &str); 32] = [
         "a.example",
         "scheme://host or scheme://host:port",
     ),
+    (
+        "--trusted-proxy",
+        "10.0.0.0/8,192.0.2.7",
+        "10.0.0.0/33",
+        "an address or a range of them",
+    ),
     ("--max-body", "2MiB", "257MiB", "from 1 B to 256.0 MiB"),
+    ("--max-buffered", "64MiB", "1KiB", "from 64.0 KiB to"),
     ("--max-head", "16KiB", "1", "from 8.0 KiB to 1.0 MiB"),
     ("--max-connections", "5", "0", "at least 1"),
     ("--header-timeout", "1500ms", "soon", "10s, 5m or 24h"),
@@ -151,6 +158,11 @@ fn a_bad_value_is_refused_with_the_flag_the_value_and_what_would_be_right() {
             "a level such as info",
         ),
         ("--log-filter", "", "a level such as info"),
+        (
+            "--max-buffered",
+            "512.0 KiB",
+            "at least --max-body, which is 1.0 MiB",
+        ),
     ] {
         assert_refused(&serve_nothing(&[], &[flag, bad]), flag, bad, form);
     }
@@ -277,6 +289,7 @@ fn the_help_names_each_flag_with_its_variable_and_its_default() {
         let is_off = [
             "--demo",
             "--cors-origin",
+            "--trusted-proxy",
             "--otlp",
             "--cache",
             "--admin-token-file",
@@ -463,6 +476,11 @@ fn the_defaults_are_as_documented() {
     assert_eq!(task.cors_origins, []);
     assert_eq!(task.server.max_body, 1 << 20);
     assert!(task.server.max_connections > 10_000);
+    assert_eq!(task.trusted_proxies, []);
+    let buffered = |args: &[&str]| parse(args, None).server.max_buffered;
+    assert!((1 << 20..=128 << 20).contains(&buffered(&[])));
+    assert_eq!(buffered(&["--max-body", "200MiB"]), 200 << 20);
+    assert_eq!(buffered(&["--max-buffered", "300MiB"]), 300 << 20);
     for (threads, sandboxes) in [("1", 4096), ("2", 4096), ("16", 512), ("1024", 8)] {
         let task = parse(&["--threads", threads], None);
         assert_eq!(task.sandbox.max_per_thread, sandboxes);

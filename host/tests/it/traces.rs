@@ -1,7 +1,7 @@
 //! Traces, as a collector gets them.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, mpsc},
@@ -20,12 +20,13 @@ use tenantry::{
     state::State,
     traces::{TraceSettings, Traces},
 };
-use tenantry_conformance::Exchange;
+use tenantry_conformance::{Exchange, Reply};
 use tenantry_misbehaving_component::MISBEHAVING;
 
 use crate::support::{
     client::{PATIENCE, ask, chat, get, open_session, with_header},
     later::{a_moment, later},
+    program::{Program, tenantry},
     server::{Served, Setup, Way},
 };
 
@@ -64,6 +65,26 @@ impl Collector {
         let scopes = resources.flat_map(|resource| resource.scope_spans);
         scopes.flat_map(|scope| scope.spans).collect()
     }
+}
+
+/// What spans say of the process that they are from.
+fn resources(collector: &Collector) -> Vec<BTreeMap<String, String>> {
+    let batches = collector.batches.lock();
+    let requests = batches.iter().map(|(_, bytes)| {
+        let request = ExportTraceServiceRequest::decode(bytes.as_slice());
+        request.expect("a request of the protocol")
+    });
+    let spans = requests.flat_map(|request| request.resource_spans);
+    let resources = spans.filter_map(|spans| spans.resource);
+    let attributes = resources.map(|resource| {
+        let attributes = resource.attributes.into_iter();
+        let texts = attributes.filter_map(|attribute| match attribute.value?.value? {
+            Value::StringValue(text) => Some((attribute.key, text)),
+            _ => None,
+        });
+        texts.collect()
+    });
+    attributes.collect()
 }
 
 fn take(stream: TcpStream, taken: &Mutex<Vec<(String, Vec<u8>)>>) -> Option<()> {
@@ -326,4 +347,91 @@ fn without_a_collector_a_trace_is_passed_over() {
     let [plain, request] = [plain, request].map(|exchange| ask(server.address, &exchange));
     assert_eq!(plain.text(), request.text());
     assert_eq!(plain.status, request.status);
+}
+
+/// The program with traces, and these variables; asked once, and stopped.
+fn traced_program(collector: &Collector, variables: &[(&str, &str)]) -> (String, Vec<Reply>) {
+    let otlp = format!("http://{}", collector.address);
+    let args = ["serve", "--listen=127.0.0.1:0", "--engine=native"];
+    let more = ["--log=json", "--otlp", &otlp, "--otlp-sample=0"];
+    let mut command = tenantry(&[args.as_slice(), &more].concat());
+    command.env_remove("OTEL_SERVICE_NAME");
+    command.env_remove("OTEL_RESOURCE_ATTRIBUTES");
+    command.envs(variables.iter().copied());
+    let program = Program::start(command);
+    let traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let replies = [with_header(get("/"), "traceparent", traced), get("/docs")]
+        .iter()
+        .map(|exchange| ask(program.address, exchange))
+        .collect();
+    program.signal("TERM");
+    let (status, _, log) = program.wait();
+    assert!(status.success(), "{log}");
+    (log, replies)
+}
+
+#[test]
+fn spans_say_which_service_and_which_instance_they_are_from() {
+    let mut instances = BTreeSet::new();
+    for (variables, name, version) in [
+        (&[][..], "tenantry", env!("CARGO_PKG_VERSION")),
+        (
+            &[("OTEL_SERVICE_NAME", "chat-eu")],
+            "chat-eu",
+            env!("CARGO_PKG_VERSION"),
+        ),
+        (
+            &[(
+                "OTEL_RESOURCE_ATTRIBUTES",
+                "service.name=other,service.version=9,deployment.environment=test",
+            )],
+            "other",
+            "9",
+        ),
+        (
+            &[
+                ("OTEL_SERVICE_NAME", "chat-eu"),
+                (
+                    "OTEL_RESOURCE_ATTRIBUTES",
+                    "service.name=other,service.version=9",
+                ),
+            ],
+            "chat-eu",
+            "9",
+        ),
+    ] {
+        let collector = Collector::start();
+        traced_program(&collector, variables);
+        let resources = resources(&collector);
+        let resource = resources.first().expect("a batch");
+        assert_eq!(resource["service.name"], name, "{resource:?}");
+        assert_eq!(resource["service.version"], version, "{resource:?}");
+        let instance = resource["service.instance.id"].clone();
+        assert!(instances.insert(instance), "another process has this id");
+        let environment = resource.get("deployment.environment").map(String::as_str);
+        assert_eq!(environment, (name == "other").then_some("test"));
+    }
+    let collector = Collector::start();
+    let own = [("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=pod-7")];
+    traced_program(&collector, &own);
+    assert_eq!(resources(&collector)[0]["service.instance.id"], "pod-7");
+}
+
+#[test]
+fn a_trace_leads_to_the_log_and_the_log_to_the_trace() {
+    let collector = Collector::start();
+    let (log, replies) = traced_program(&collector, &[]);
+    let spans = collector.spans();
+    let [span] = named(&spans, "GET /").try_into().expect("one span");
+    let id = replies[0].header("x-request-id");
+    assert_eq!(text(&span, "tenantry.request.id").as_deref(), id);
+    let records: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .filter(|record: &serde_json::Value| record["target"] == "tenantry::access")
+        .collect();
+    assert_eq!(records[0]["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(records[0]["request_id"].as_str(), id);
+    // What is not traced has none.
+    assert!(records[1]["trace_id"].is_null(), "{}", records[1]);
 }

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 pub(crate) use self::{
     node::npm_ci,
     programs::{
-        chromium, firefox, haproxy, load_tools, pgbouncer, postgres, programs, prometheus,
+        chromium, firefox, haproxy, load_tools, nginx, pgbouncer, postgres, programs, prometheus,
         soak_tools, stores, systemd, valgrind,
     },
     python::Packages,

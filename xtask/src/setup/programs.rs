@@ -137,6 +137,15 @@ pub(crate) fn pgbouncer() -> Result<()> {
     install(&["pgbouncer"], apt_get)
 }
 
+/// Makes sure that there is an nginx, which is a proxy in tests.
+///
+/// # Errors
+/// It is missing, and can't be installed.
+pub(crate) fn nginx() -> Result<()> {
+    let is_there = |name: &&str| output(program(name).arg("-v")).is_ok();
+    install_unless(is_there, &["nginx"], apt_get)
+}
+
 /// Makes sure that there is a Python with its installer of packages.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use flate2::read::GzDecoder;
 use tenantry_conformance::{Exchange, Reply, replay};
 
 use crate::support::{
-    client::{Connection, Sockets, ask, ask_raw, get, with_header},
+    client::{Connection, Sockets, ask, ask_alike, get, with_header},
     program::Program,
     server::{Served, Setup, Way},
 };
@@ -213,14 +213,16 @@ fn files_are_compressed_where_that_is_wanted_and_of_use() {
             assert!(packed.body.len() < content.len() / 10);
             assert_ne!(packed.header("etag"), plain.header("etag"));
         } else {
-            assert_eq!(packed, plain);
+            assert_eq!(packed.header("etag"), plain.header("etag"));
+            assert_eq!(packed.body, plain.body);
         }
         for (encoding, whole) in [("identity", plain), ("gzip", packed)] {
             let head = ask("HEAD", encoding);
             let length = whole.body.len().to_string();
             assert_eq!(head.header("content-length"), Some(&*length));
             assert_eq!(head.status, 200);
-            for (name, value) in whole.headers.iter().filter(|(name, _)| name != "date") {
+            let differs = |name: &str| ["date", "x-request-id"].contains(&name);
+            for (name, value) in whole.headers.iter().filter(|(name, _)| !differs(name)) {
                 assert_eq!(head.header(name), Some(&**value), "{target} {name}");
             }
         }
@@ -389,8 +391,8 @@ fn without_the_flag_there_is_no_page() {
     let server = Setup::new(Way::Native).start();
     for target in ["/demo", "/demo/", "/demo/index.html"] {
         assert_not_found(server.address, target);
-        let other = ask_raw(server.address, &get("/nowhere"));
-        assert_eq!(ask_raw(server.address, &get(target)), other);
+        let other = ask_alike(server.address, &get("/nowhere"));
+        assert_eq!(ask_alike(server.address, &get(target)), other);
     }
 }
 

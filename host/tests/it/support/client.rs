@@ -111,7 +111,7 @@ impl Connection {
                     let status = head.code.ok_or("an answer without status")?;
                     let headers = head.headers.iter().map(|header| {
                         let value = String::from_utf8_lossy(header.value).into_owned();
-                        (header.name.to_owned(), value)
+                        (header.name.to_ascii_lowercase(), value)
                     });
                     let headers = headers.collect();
                     self.buffer.drain(..end);
@@ -241,6 +241,14 @@ pub(crate) fn ask_raw(address: SocketAddr, exchange: &Exchange) -> String {
     let answer = String::from_utf8_lossy(&answer);
     let lines = answer.split_inclusive('\n');
     lines.filter(|line| !line.starts_with("date: ")).collect()
+}
+
+/// The same without the request's id: what is answered to a like request again.
+pub(crate) fn ask_alike(address: SocketAddr, exchange: &Exchange) -> String {
+    let answer = ask_raw(address, exchange);
+    let lines = answer.split_inclusive('\n');
+    let is_id = |line: &&str| line.starts_with("x-request-id: ");
+    lines.filter(|line| !is_id(line)).collect()
 }
 
 /// Sends one request over a connection of its own.

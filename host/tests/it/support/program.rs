@@ -38,6 +38,32 @@ pub(crate) fn run(args: &[&str]) -> Output {
     tenantry(args).output().expect("the program runs")
 }
 
+/// The same program, which may open no more than `files` files, whoever it runs as.
+pub(crate) fn with_files(files: u32, args: &[&str]) -> Command {
+    let plain = tenantry(args);
+    // Without this capability not even root may raise the limit again.
+    let drop = "setpriv --inh-caps=-sys_resource --bounding-set=-sys_resource";
+    let limited = format!(
+        r#"ulimit -n {files} && if {drop} true 2>/dev/null; then exec {drop} "$0" "$@"; fi; exec "$0" "$@""#
+    );
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &limited])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .stdin(Stdio::null());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(folder) = plain.get_current_dir() {
+        command.current_dir(folder);
+    }
+    command
+}
+
 /// A running server program; killed at the end of the test if it still runs.
 pub(crate) struct Program {
     pub(crate) address: SocketAddr,
