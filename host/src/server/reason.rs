@@ -6,8 +6,8 @@ pub(super) fn name(status: u16, body: &[u8]) -> Option<&'static str> {
         return None;
     }
     let detail = body
-        .strip_prefix(br#"{"detail":""#)
-        .and_then(|rest| rest.strip_suffix(br#""}"#));
+        .strip_prefix(b"{\"detail\":\"")
+        .and_then(|rest| rest.strip_suffix(b"\"}"));
     Some(match (status, detail) {
         (400, _) => "unreadable_body",
         (403, Some(b"Session does not belong to tenant")) => "foreign_session",
