@@ -68,6 +68,13 @@ pub enum StoreError {
     Failed(String),
 }
 
+impl StoreError {
+    /// Whether the store has not answered.
+    fn is_out_of_reach(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
 /// Something that is known now, or will be.
 pub enum Answer<'a, T> {
     /// Known now, without waiting: what a store in this process says.

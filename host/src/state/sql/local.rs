@@ -117,6 +117,10 @@ impl SessionStore for LocalSessions {
         Answer::Now(Ok(owner))
     }
 
+    fn trouble(&self) -> Option<Arc<str>> {
+        self.database.trouble()
+    }
+
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async {
             let sweep = sweep(&self.database, &self.rules, &self.memory);

@@ -26,6 +26,7 @@ mod writer;
 
 use std::{io, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tenantry_core::memory::Settings;
 use tokio::{
     runtime::{Handle, Runtime},
@@ -112,6 +113,8 @@ struct Database {
     breaker: Arc<Breaker>,
     runtime: Handle,
     health: Arc<Health>,
+    /// The last reason for which something was not done, for the log.
+    trouble: Arc<Mutex<Option<Arc<str>>>>,
     /// Nobody else may write, as long as this lives.
     _lock: Option<Arc<Lock>>,
 }
@@ -173,13 +176,21 @@ impl Database {
             }
             Err(failed) => Err(StoreError::Failed(failed.to_string()).into()),
         };
-        let is_away = done.as_ref().is_err_and(E::is_out_of_reach);
-        self.learned(if is_away {
+        let fault = done.as_ref().err().and_then(E::fault);
+        if let Some(fault) = fault {
+            *self.trouble.lock() = Some(fault.to_string().into());
+        }
+        self.learned(if fault.is_some_and(StoreError::is_out_of_reach) {
             permit.failed()
         } else {
             permit.succeeded()
         });
         done
+    }
+
+    /// The last reason for which something was not done.
+    fn trouble(&self) -> Option<Arc<str>> {
+        self.trouble.lock().clone()
     }
 
     /// Says so where the database has just been lost, or found again.
@@ -197,19 +208,22 @@ impl Database {
 
 /// An error that may be one of a store.
 trait OfStore: From<StoreError> {
-    /// Whether the store has not answered.
-    fn is_out_of_reach(&self) -> bool;
+    /// That of the store, if it is one.
+    fn fault(&self) -> Option<&StoreError>;
 }
 
 impl OfStore for StoreError {
-    fn is_out_of_reach(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+    fn fault(&self) -> Option<&StoreError> {
+        Some(self)
     }
 }
 
 impl OfStore for ChangeError {
-    fn is_out_of_reach(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_out_of_reach())
+    fn fault(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
     }
 }
 

@@ -88,6 +88,7 @@ pub(super) async fn open(
         breaker: Arc::new(Breaker::new(BREAKER, Arc::new(SystemClock::new()))),
         runtime: runtime.clone(),
         health,
+        trouble: Arc::default(),
         _lock: lock,
     };
     Ok(Opened { database, first })

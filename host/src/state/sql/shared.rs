@@ -224,6 +224,10 @@ impl SessionStore for SharedSessions {
         }
     }
 
+    fn trouble(&self) -> Option<Arc<str>> {
+        self.database.trouble()
+    }
+
     fn maintain(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async {
             let memory = &self.seen.memory;

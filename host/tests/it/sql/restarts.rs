@@ -64,6 +64,15 @@ fn what_is_known_is_served_without_the_database_and_the_rest_when_it_is_back() {
             assert_eq!(reply.header("retry-after"), Some("1"));
             assert!(start.elapsed() < SOON);
         }
+        // The log says of each which store it was, and why.
+        let line = |line: &&str| line.contains("status=503") && line.contains("tenantry::access");
+        let log = first.log();
+        let refused: Vec<_> = log.lines().filter(line).collect();
+        assert!(refused.len() >= 2, "{log}");
+        for line in refused {
+            assert!(line.contains("store=\"sessions\""), "{line}");
+            assert!(line.contains("why=\"the store is out of reach"), "{line}");
+        }
         database.run();
         wait_for(&first, &open(), 200);
         wait_for(&second, &open(), 200);
