@@ -15,7 +15,9 @@ pub(super) fn with_secret<T>(
     let parsed = match misread(text) {
         Some(what) => Err(what.to_owned()),
         None => parse(text).map_err(|error| match text.split_once("://") {
-            Some(_) if !is_harmless(text) => format!("{error}; {ENCODE}"),
+            Some(_) if !is_harmless(text) && !error.contains("%40") => {
+                format!("{error}; {ENCODE}")
+            }
             _ => error,
         }),
     };
@@ -26,7 +28,7 @@ pub(super) fn with_secret<T>(
 }
 
 const ENCODE: &str = "if user or password have characters such as @ : / ? # %, write them \
-     percent-encoded, as %40 %3A %2F %3F %23 %25";
+     percent-encoded: %40 for @, %3A for :, %2F for /, %3F for ?, %23 for #, %25 for %";
 
 /// Schemes whose URLs have a user and a password.
 const SCHEMES: [&str; 4] = ["postgres", "postgresql", "redis", "rediss"];
@@ -39,8 +41,8 @@ fn misread(text: &str) -> Option<&'static str> {
         return None;
     }
     const MISREAD: &str = "a character of it ends the user, the password or the host too \
-         early: write @ : / ? # % in user and password percent-encoded, as %40 %3A %2F %3F %23 \
-         %25";
+         early: write such characters percent-encoded: %40 for @, %3A for :, %2F for /, %3F for \
+         ?, %23 for #, %25 for %";
     if rest.contains('#') {
         return Some(MISREAD);
     }
