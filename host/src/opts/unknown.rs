@@ -12,6 +12,9 @@ const PREFIX: &str = "TENANTRY_";
 /// What tests of this project are controlled by, and not the program.
 const OF_TESTS: &str = "TENANTRY_TEST_";
 
+/// What the program was built from: read by the build, and set where people build.
+const OF_THE_BUILD: &str = "TENANTRY_COMMIT";
+
 /// A warning for each variable that no command knows, whatever is to be done: a misspelt one
 /// would be ignored without a word.
 pub(super) fn unknown(
@@ -26,6 +29,7 @@ pub(super) fn unknown(
             let name = name.to_string_lossy().into_owned();
             let is_meant = name.starts_with(PREFIX)
                 && !name.starts_with(OF_TESTS)
+                && name != OF_THE_BUILD
                 && !known.contains(&name)
                 && !is_of_kubernetes(&name, &value.to_string_lossy());
             is_meant.then_some(name)
@@ -109,6 +113,7 @@ mod tests {
             ("TENANTRY_OUTPUT", "x"),
             ("TENANTRY_ADMIN_TOKEN_FILE", "x"),
             ("TENANTRY_TEST_POSTGRES", "1"),
+            ("TENANTRY_COMMIT", "8704a884b37a"),
             ("TENANTRY_SERVICE_HOST", "10.0.0.1"),
             ("TENANTRY_SERVICE_PORT", "8001"),
             ("TENANTRY_SERVICE_PORT_HTTP", "8001"),
