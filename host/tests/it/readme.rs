@@ -151,6 +151,9 @@ impl Plain {
         if line.starts_with("date: ") {
             return "date: (a date)".to_owned();
         }
+        if line.starts_with("x-request-id: ") {
+            return "x-request-id: (an id)".to_owned();
+        }
         if line.starts_with("retry-after: ") {
             return "retry-after: (seconds)".to_owned();
         }
