@@ -236,7 +236,21 @@ fn no_request_forges_a_line() {
     let forged = "2026-01-01T00:00:00Z  INFO tenantry::access: status=200";
     for form in ["text", "json"] {
         let form = format!("--log={form}");
-        let program = Program::serve(&[&form, "--log-filter=trace", "--engine=native"]);
+        let program = Program::serve(&[
+            &form,
+            "--log-filter=trace",
+            "--engine=native",
+            "--trusted-proxy=127.0.0.1",
+        ]);
+        let odd = format!("\u{85}{forged}\u{2028}\u{202e}\u{9b}31m\t\"\\");
+        let headers = [
+            "user-agent",
+            "x-forwarded-for",
+            "forwarded",
+            "x-request-id",
+            "host",
+        ];
+        let headers = headers.map(|name| format!("{name}: {odd}\r\n")).concat();
         let requests = [
             format!("GET /%0A{} HTTP/1.1", forged.replace(' ', "%20")),
             format!("GET /\n{forged} HTTP/1.1"),
@@ -253,7 +267,16 @@ fn no_request_forges_a_line() {
             connection.finish_sending();
             let _ = connection.reply();
         }
+        let mut connection = Connection::open(program.address);
+        connection.send(format!("GET /odd HTTP/1.1\r\n{headers}\r\n"));
+        let reply = connection.reply().expect("an answer");
+        assert_eq!(reply.status, 404);
         let log = log_of(program);
+        let line = log.lines().find(|line| line.contains("/odd"));
+        assert!(
+            line.is_some_and(|line| line.contains("user_agent")),
+            "{log}"
+        );
         for line in log.lines() {
             let odd = |c: char| c.is_control() || "\u{2028}\u{2029}\u{202e}".contains(c);
             assert!(!line.contains(odd), "{line:?}");
