@@ -9,7 +9,9 @@ use std::{
 };
 
 use super::commands::{complains, with};
-use crate::support::client::PATIENCE;
+#[cfg(target_os = "linux")]
+use crate::support::terminal::{self, Shown};
+use crate::support::{admin::token_file, client::PATIENCE, program::tenantry};
 
 /// A server that answers each request as `answer` does, which gets the request's target and
 /// how many came before it.
@@ -164,4 +166,37 @@ fn an_answer_without_bounds_is_not_read() {
     });
     let line = complains(in_time(|| with(server, &["tenants", "show", "a"])), 1);
     assert!(line.contains("sends an answer of more than"), "{line}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_long_wait_shows_how_far_it_is() {
+    // Three pages, 3 s in all.
+    let pages = || {
+        serve(|_, n, socket| {
+            thread::sleep(Duration::from_secs(1));
+            let next = [r#","next":"a""#, r#","next":"b""#, ""][n % 3];
+            say(socket, &format!(r#"{{"tenants":[{{"id":"a"}}]{next}}}"#));
+        })
+    };
+    for (shown, output) in [
+        (Shown::Stderr, "--output=table"),
+        (Shown::Stderr, "--output=json"),
+        // What is printed is not mixed up with it.
+        (Shown::Stdout, "--output=table"),
+    ] {
+        let mut command = tenantry(&["tenants", "list", output]);
+        command.env("TENANTRY_ADMIN_URL", format!("http://{}", pages()));
+        command.env("TENANTRY_ADMIN_TOKEN_FILE", token_file());
+        let (status, on_terminal, piped) = terminal::run(&command, shown);
+        assert!(status.success());
+        if shown == Shown::Stdout {
+            assert_eq!(piped, "");
+            continue;
+        }
+        assert!(on_terminal.contains(" lines, "), "{on_terminal:?}");
+        // It is gone in the end.
+        assert!(on_terminal.ends_with("\r\u{1b}[K"), "{on_terminal:?}");
+        assert_eq!(piped.matches('a').count(), 3, "{piped}");
+    }
 }

@@ -8,10 +8,12 @@ use super::{
     commands::{complains, prints, with},
     usage::add,
 };
+#[cfg(target_os = "linux")]
+use crate::support::terminal::{self, Shown};
 use crate::support::{
     admin::{Administered, put},
     database::Folder,
-    program::run,
+    program::{run, tenantry},
 };
 
 /// Names with everything in them that steers: C0, DEL, C1, marks for the direction of
@@ -123,4 +125,25 @@ fn what_a_file_says_steers_no_terminal() {
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert_plain(&said);
     }
+}
+
+/// A file is as it was; a terminal is shown the same JSON with escapes.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_export_steers_no_terminal_and_is_exact_elsewhere() {
+    let folder = Folder::new();
+    let file = folder.join("tenants.jsonl");
+    let row = serde_json::json!({"id": "a", "name": EVIL, "welcome": "w"});
+    fs::write(&file, row.to_string() + "\n").expect("a file");
+    let state = format!("sqlite:{}", folder.join("x.db").display());
+    let import = run(&["import", "--state", &state, file.to_str().expect("UTF-8")]);
+    assert!(import.status.success());
+    let export = ["export", "--state", &state];
+    let exact = run(&export).stdout;
+    assert!(String::from_utf8_lossy(&exact).contains('\u{9b}'));
+    let (status, shown, _) = terminal::run(&tenantry(&export), Shown::Stdout);
+    assert!(status.success(), "{shown}");
+    assert_plain(&shown);
+    let read = |text: &[u8]| serde_json::from_slice::<Value>(text).expect("JSON");
+    assert_eq!(read(shown.as_bytes()), read(&exact));
 }

@@ -18,3 +18,5 @@ pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod server;
 pub(crate) mod stores;
+#[cfg(target_os = "linux")]
+pub(crate) mod terminal;
