@@ -152,6 +152,8 @@ async fn connection(
         let answer = app.call(request);
         let client = Arc::clone(client);
         async move {
+            // Requests that were sent behind each other wait for those of other connections.
+            tokio::task::yield_now().await;
             let answer = answer.await?;
             Ok::<_, std::convert::Infallible>(answer.map(|body| Answer { body, client }))
         }
