@@ -58,8 +58,13 @@ impl Disk {
         File::create(&image)?.set_len(mib << 20)?;
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let mut make = Command::new("mkfs.ext4");
-        // Nothing is kept back for root.
-        let made = make.args(["-q", "-m", "0"]).arg(&image).output();
+        // Nothing is kept back for root. Blocks are of a page, as on disks of a usual size: with
+        // the smaller ones of small disks, SQLite's reservation of memory that it shares
+        // (`-shm`) reserves too little, and a full disk kills it.
+        let made = make
+            .args(["-q", "-m", "0", "-b", "4096"])
+            .arg(&image)
+            .output();
         let is_made = made.is_ok_and(|made| made.status.success());
         if is_made && mount_image(&image, &folder).is_ok() {
             guard.mounted(&folder);
