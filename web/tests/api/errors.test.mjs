@@ -141,7 +141,7 @@ test("members with unknown names are named, with what was probably meant, and ig
   ]);
   const app = Tenantry.fromJsonl(row);
   assert.deepEqual(app.warnings, warnings);
-  assert.equal(app.tenant("a").limits.sessions, undefined);
+  assert.equal(app.tenant("a").info().limits.sessions, undefined);
 
   const many = Array.from({ length: 30 }, (_, n) => `"x${n}":1`);
   const { warnings: listed } = Tenantry.check(row.replace('"limts"', `${many},"limts"`));
