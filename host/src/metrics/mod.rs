@@ -35,7 +35,7 @@ pub(crate) use self::{
     health::Phase,
     requests::{Requests, Route},
     sandboxes::{End, PoolCounts, fault_name},
-    trouble::{Trouble, noted},
+    trouble::{Trouble, last_noted, noted},
 };
 use crate::state::Collected;
 

@@ -27,6 +27,11 @@ pub(super) fn note(trouble: Trouble) {
     NOTED.set(Some(trouble));
 }
 
+/// What was noted since the last future that [`noted`] has polled.
+pub(crate) fn last_noted() -> Option<Trouble> {
+    NOTED.take()
+}
+
 /// Runs `future`, and keeps in `last` what is noted meanwhile.
 pub(crate) async fn noted<F: Future>(last: &Cell<Option<Trouble>>, future: F) -> F::Output {
     let mut future = pin!(future);

@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     engine::{Answered, Engine},
-    metrics::{Requests, Route, Trouble, noted},
+    metrics::{Requests, Route, Trouble, last_noted, noted},
     state::Entry,
     traces,
 };
@@ -215,9 +215,17 @@ impl Service {
             };
             timed(&tally.busy, reply).await
         };
-        let replied = noted(&entry.trouble, within(self.settings.request_timeout, reply));
-        let replied = replied.await;
+        // Its future is large: it stays where it is.
+        let replied = {
+            let mut reply = pin!(reply);
+            let replied = within(self.settings.request_timeout, reply.as_mut());
+            noted(&entry.trouble, replied).await
+        };
         let is_late = replied.is_none();
+        if is_late && let Some(trouble) = last_noted() {
+            // By the store that was given up just now.
+            entry.trouble.set(Some(trouble));
+        }
         let Reply {
             answered,
             body,
