@@ -165,6 +165,9 @@ impl Connections {
         if done.as_ref().is_err_and(|failure| failure.is_repeatable) {
             done = self.attempt(purpose, way, &work).await;
         }
+        if way == Way::Transaction && done.is_err() {
+            self.health.could_not_write();
+        }
         done.map_err(|failure| failure.error)
     }
 

@@ -171,6 +171,7 @@ impl Database {
             Ok(Err(_)) => {
                 // What has made this one wait would make the next ones wait, too.
                 self.connections.distrust();
+                self.health.could_not_write();
                 let text = format!("no answer within {}", humantime::format_duration(timeout));
                 Err(StoreError::Unavailable(text).into())
             }

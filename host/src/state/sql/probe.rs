@@ -44,6 +44,8 @@ pub(super) struct Health {
     is_detached: AtomicBool,
     /// When something was last written.
     wrote: SyncMutex<Option<Instant>>,
+    /// The last write came to nothing.
+    is_doubtful: AtomicBool,
     /// Held by the probe that writes.
     writing: Mutex<()>,
 }
@@ -99,6 +101,14 @@ impl Health {
     /// Notes that something was written just now.
     pub(super) fn wrote(&self) {
         *self.wrote.lock() = Some(Instant::now());
+        self.is_doubtful.store(false, Ordering::Relaxed);
+    }
+
+    /// Notes that something could not be written just now. Until a write succeeds, those before
+    /// it show nothing.
+    pub(super) fn could_not_write(&self) {
+        *self.wrote.lock() = None;
+        self.is_doubtful.store(true, Ordering::Relaxed);
     }
 
     /// Whether something was written lately.
@@ -175,12 +185,33 @@ async fn takes_writes(database: Database) -> Result<(), StoreError> {
     let why = match asked.await? {
         (true, _) => "PostgreSQL takes no writes: it is a standby",
         (false, true) => "PostgreSQL takes no writes: its transactions are read only",
+        (false, false) if database.health.is_doubtful.load(Ordering::Relaxed) => {
+            return grows(database).await;
+        }
         (false, false) => return Ok(()),
     };
     // New connections may lead to another server.
     database.connections.distrust();
     // It answers, and what is read is read: this is no reason to stop asking it.
     Err(StoreError::Failed(why.to_owned()))
+}
+
+/// Whether PostgreSQL has room for more rows: writes some, and takes them back. Asked where the
+/// last write came to nothing, as each time leaves dead rows behind.
+async fn grows(database: Database) -> Result<(), StoreError> {
+    // 64 KiB that no compression makes smaller.
+    const ROWS: &str = "INSERT INTO usage_batches (server, seq, at_ms) \
+        SELECT (SELECT string_agg(md5(random()::text || a || b), '') \
+        FROM generate_series(1, 60) AS b), 0, 0 FROM generate_series(1, 16) AS a";
+    let written = database.read(|mut connection| async move {
+        for statement in ["BEGIN", ROWS, "ROLLBACK"] {
+            connection.execute(statement).await?;
+        }
+        Ok(((), connection))
+    });
+    written.await?;
+    database.health.wrote();
+    Ok(())
 }
 
 /// Keeps a file of SQLite open, so that SQLite removes none of the files beside it, and looks

@@ -68,6 +68,36 @@ fn a_full_disk_is_an_obstacle_until_there_is_room() {
     }
 }
 
+/// A write that came to nothing is an obstacle until PostgreSQL has room for rows again, whatever
+/// it says of itself.
+#[test]
+fn a_full_disk_of_postgresql_is_an_obstacle_until_there_is_room() {
+    let Some(disk) = SmallDisk::new("160m") else {
+        return;
+    };
+    let Some(database) = Postgres::start_on(&disk) else {
+        return;
+    };
+    import(&database, "tenants.jsonl");
+    let mut server = serve(&database.state());
+    let address = server.wait_for_address();
+    disk.fill();
+    let deadline = Instant::now() + PATIENCE;
+    // Some more sessions have room in what the table has already.
+    while ask(address, &open()).status == 200 {
+        assert!(Instant::now() < deadline, "the disk is not full");
+    }
+    let end = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < end {
+        let (is_ready, _) = server.readiness();
+        assert!(!is_ready || ask(address, &open()).status == 200);
+        thread::sleep(Duration::from_millis(100));
+    }
+    disk.empty();
+    server.wait_until_ready();
+    assert_eq!(ask(address, &open()).status, 200);
+}
+
 /// What the system says of a disk's room is not all: a quota, or a fault, shows only where
 /// something is written.
 #[test]

@@ -105,11 +105,18 @@ impl Postgres {
             eprintln!("skipped: PostgreSQL is not installed");
             return None;
         }
-        Some(Self::start_now())
+        Some(Self::start_in(Folder::new()))
     }
 
-    fn start_now() -> Self {
-        let folder = Folder::new();
+    /// The same on a disk of its own, which must outlive it.
+    pub(crate) fn start_on(disk: &super::disk::SmallDisk) -> Option<Self> {
+        find("initdb")?;
+        let folder = disk.join("postgres");
+        fs::create_dir(&folder).expect("a folder");
+        Some(Self::start_in(Folder(folder)))
+    }
+
+    fn start_in(folder: Folder) -> Self {
         // It refuses to run as root.
         let data = folder.join("data");
         fs::create_dir(&data).expect("a folder");
