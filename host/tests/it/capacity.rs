@@ -77,7 +77,10 @@ fn the_start_warns_where_allowed_bodies_have_no_room() {
         }
         let mut native = args.to_vec();
         native.push("--engine=native");
-        assert_eq!(warnings(&native), [""; 0]);
+        // Without sandboxes there is nothing to have room in.
+        let found = warnings(&native);
+        let are_others = found.iter().all(|line| line.contains("has no effect"));
+        assert!(are_others, "{found:?}");
     }
 }
 

@@ -22,15 +22,11 @@ fn write(folder: &Path, n: usize, file: &TenantsFile) -> PathBuf {
 }
 
 fn check(path: &str, file: &TenantsFile, engine: &str) -> Result<(), String> {
-    let serve = [
-        "--tenants",
-        path,
-        "--engine",
-        engine,
-        "--threads=1",
-        "--sandboxes=8",
-        "--no-limits",
-    ];
+    let mut serve = vec!["--tenants", path, "--engine", engine];
+    serve.extend(["--threads=1", "--no-limits"]);
+    if engine == "wasm" {
+        serve.push("--sandboxes=8");
+    }
     let check = run(&["check", path]);
     if file.starts() {
         if !check.status.success() {

@@ -303,7 +303,7 @@ fn refusal(code: &str, said: &str) -> (&'static str, bool) {
         ),
         "42501" => (
             "PostgreSQL refuses; this role lacks a right: `tenantry migrate` with a role that \
-             may create tables brings the schema up to date, and docs/operations.md has the \
+             may create tables brings the schema up to date, and docs/databases.md has the \
              rights that a server needs",
             false,
         ),

@@ -19,9 +19,9 @@ fn error(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The statements that docs/operations.md has for a role that serves.
+/// The statements that docs/databases.md has for a role that serves.
 fn documented_rights() -> Vec<String> {
-    let text = fs::read_to_string(workspace().join("docs/operations.md")).expect("a page");
+    let text = fs::read_to_string(workspace().join("docs/databases.md")).expect("a page");
     let (_, rest) = text.split_once("```sql\n").expect("statements");
     let (statements, _) = rest.split_once("```").expect("an end");
     let statements = statements.split_inclusive(';').map(str::trim);

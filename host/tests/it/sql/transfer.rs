@@ -35,7 +35,8 @@ fn a_file_goes_in_once_and_comes_out_byte_for_byte() {
         let place = database.place();
         let expected = format!(
             "{file}:1: id: \"b\" is used again in line 4; that row replaces this one\n\
-             {file}: 2 tenants, 1 warning imported into {place}\n"
+             {file}:3: plan: unknown, so it is ignored\n\
+             {file}: 2 tenants, 2 warnings imported into {place}\n"
         );
         assert_eq!(out, expected);
 
