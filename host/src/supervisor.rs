@@ -1,4 +1,4 @@
-//! What systemd is told of this process, where it wants to know: units of `Type=notify`.
+//! Notices to systemd about this process, for units of `Type=notify`.
 //!
 //! Nothing depends on it: where nobody listens, nothing is sent, and where that fails, the log
 //! says so.

@@ -333,10 +333,10 @@ fn unfit(member: &str, text: &str) -> Option<What> {
 
 /// An object of a row, and what it may have.
 struct Place {
-    /// What stands before the names of its members where they are told.
+    /// What stands before the names of its members in messages.
     prefix: &'static str,
     members: &'static [&'static str],
-    /// The same, as they are told.
+    /// The same, as messages name them.
     paths: &'static [&'static str],
 }
 
@@ -361,7 +361,7 @@ const REPLY: Place = Place {
 const PLACES: [Place; 3] = [ROW, LIMITS, REPLY];
 
 impl Place {
-    /// A member of this object as it is told: a file may name it as it likes.
+    /// A member of this object as messages show it: a file may use any name.
     fn path_of(&self, name: &str) -> String {
         let shown: String = name.chars().take(MAX_SHOWN).collect();
         let more = if shown.len() < name.len() { "..." } else { "" };

@@ -255,11 +255,13 @@ fn is_test(files: &BTreeMap<PathBuf, String>, path: &str) -> bool {
         .is_some_and(|line| line == "#[test]")
 }
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/admin.md",
+    "docs/databases.md",
+    "docs/decisions.md",
     "docs/http.md",
     "docs/metrics.md",
     "docs/operations.md",
@@ -310,7 +312,7 @@ fn anchor_of(heading: &str) -> String {
 
 #[test]
 fn what_the_architecture_names_exists() {
-    let page = read("ARCHITECTURE.md");
+    let page = read("ARCHITECTURE.md") + &read("docs/decisions.md");
     let files = code();
     let (mut items, mut paths) = (0, 0);
     for name in quoted(&page) {

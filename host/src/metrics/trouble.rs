@@ -1,4 +1,4 @@
-//! Why a request could not be answered: a store's wrapper notes it, and whoever polls the request
+//! Why a request could not be answered: a store's wrapper notes it, and what polls the request
 //! gets to know.
 
 use std::{

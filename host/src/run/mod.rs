@@ -176,7 +176,7 @@ pub fn serve_guest(task: ServeTask, guest: &Precompiled) -> Result<(), Error> {
     };
     reload::start(caught, sources, metrics, shutdown.clone()).map_err(Error::Serve)?;
     if let Some(early) = early {
-        // Both have the same socket: whoever connects meanwhile waits a moment.
+        // Both have the same socket: a client that connects meanwhile waits a moment.
         early.stop();
     }
     let admin = start_admin(&state)?;
@@ -235,7 +235,7 @@ fn bind_admin(address: std::net::SocketAddr) -> Result<TcpListener, Error> {
     Ok(listener)
 }
 
-/// Answers on the socket of the admin API, which stays open for whoever comes after.
+/// Answers on the socket of the admin API, which stays open for the next listener.
 fn start_admin(
     listener: &TcpListener,
     task: &AdminTask,

@@ -4,7 +4,7 @@
 //! A connection that takes little is not counted, so that a short request touches nothing that
 //! threads share. What is counted is what is held: the capacity of buffers, and not the bytes
 //! in them. A body waits until there is room for it; buffers and answers can't wait, and are
-//! counted anyway. Where there is too little room, connections are told to leave, those first
+//! counted anyway. Where there is too little room, connections have to leave, those first
 //! whose bytes have stood still for longest.
 
 use std::{
@@ -386,7 +386,7 @@ impl Share {
                 budget.freed.notify_one();
                 return Ok(());
             }
-            // Whoever is told to leave is woken, too.
+            // A connection that has to leave is woken, too.
             poll_fn(|cx| match freed.as_mut().poll(cx) {
                 Poll::Pending if !self.is_told_to_leave() => Poll::Pending,
                 _ => Poll::Ready(()),

@@ -30,7 +30,7 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// A new one of so many MiB in memory, where this user may mount; else a folder.
+    /// A new one of that many MiB in memory, where this user may mount; else a folder.
     ///
     /// # Errors
     /// The folder can't be made.
@@ -49,7 +49,7 @@ impl Disk {
         Ok(Self { folder, form })
     }
 
-    /// A new one of so many MiB in a file, where this user may mount that; else one in memory.
+    /// A new one of that many MiB in a file, where this user may mount that; else one in memory.
     ///
     /// # Errors
     /// The folder can't be made.

@@ -35,7 +35,7 @@ impl Redis {
         Ok(redis)
     }
 
-    /// How a server is told of it.
+    /// What a server needs to reach it.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)

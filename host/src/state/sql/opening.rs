@@ -1,4 +1,4 @@
-//! Opening a database that is not there yet: whoever starts servers and databases starts them
+//! Opening a database that is not there yet: an operator may start servers and databases
 //! in any order.
 
 use std::time::{Duration, Instant};

@@ -150,8 +150,8 @@ impl Database {
     }
 }
 
-/// Writes to a file of SQLite what is there already: the number that it keeps for whoever
-/// uses it. It is a commit like every other, and goes to the disk.
+/// Writes to a file of SQLite what is there already: the number that it keeps for
+/// applications. It is a commit like every other, and goes to the disk.
 async fn write(database: Database) -> Result<(), StoreError> {
     let _writing = database.health.writing.lock().await;
     if database.health.wrote_lately() {

@@ -5,7 +5,7 @@ use std::{fs, process::Output};
 use crate::support::{
     client::{ask, chat, get, open_session},
     database::{Database, Folder, Postgres, Sqlite, import},
-    program::{Program, run},
+    program::{Program, run, tenantry},
 };
 
 const FILE: &str = "\u{feff}{\"id\":\"b\",\"name\":\"B\",\"welcome\":\"first\"}\r\n\n  \
@@ -108,6 +108,34 @@ fn a_server_serves_what_was_imported_and_its_file_can_be_read_meanwhile() {
             "{errors}"
         );
     }
+}
+
+/// PostgreSQL ends transactions that stand still; an export may wait for its reader.
+#[test]
+fn an_export_waits_for_a_slow_reader() {
+    use std::io::Read as _;
+
+    let Some(database) = Postgres::start() else {
+        return;
+    };
+    let folder = Folder::new();
+    let row = |n: usize| format!("{{\"id\":\"t{n}\",\"name\":\"n\",\"welcome\":\"w\"}}\n");
+    // More than a page: behind the pause, the database is asked again.
+    let rows: String = (0..10_001).map(row).collect();
+    let file = folder.join("many.jsonl");
+    fs::write(&file, &rows).expect("a file");
+    import(&database, &file.display().to_string());
+    let mut export = tenantry(&["export", "--state", &database.state()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // Longer than such a transaction may stand still.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let mut text = String::new();
+    let mut out = export.stdout.take().expect("a pipe");
+    out.read_to_string(&mut text).expect("text");
+    assert!(export.wait().expect("it was started").success());
+    assert!(text == rows, "{} bytes of {}", text.len(), rows.len());
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &[&str]) -> Output {
     tenantry(args).output().expect("the program runs")
 }
 
-/// The same program, which may open no more than `files` files, whoever it runs as.
+/// The same program, which may open no more than `files` files, whatever user it runs as.
 pub(crate) fn with_files(files: u32, args: &[&str]) -> Command {
     let plain = tenantry(args);
     // Without this capability not even root may raise the limit again.
