@@ -54,6 +54,12 @@ pub(super) fn create(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether there is a write-ahead log, and no database that it could belong to.
+pub(super) fn has_log_alone(path: &Path) -> bool {
+    let bytes = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    bytes(path) == 0 && bytes(&beside(path, "-wal")) > 0
+}
+
 /// The file of this name beside a database.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

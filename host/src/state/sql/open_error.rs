@@ -76,6 +76,15 @@ pub enum OpenError {
         /// The database.
         place: Place,
     },
+    /// It is not there, and its write-ahead log is.
+    #[error(
+        "{place}: the file PATH-wal beside it is the log of a database that is gone; put that \
+         database back, or move the log away"
+    )]
+    LogAlone {
+        /// The database.
+        place: Place,
+    },
     /// It has none of this program's tables.
     #[error(
         "{place}: the database is empty: it has no schema; `tenantry import` and `tenantry \

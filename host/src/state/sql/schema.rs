@@ -153,6 +153,11 @@ fn take(place: &Place, path: &Path, access: Access) -> Result<Lock, OpenError> {
         let place = place.clone();
         return Err(OpenError::Missing { place });
     }
+    // SQLite would put what is in the log of another database into a new one.
+    if files::has_log_alone(path) {
+        let place = place.clone();
+        return Err(OpenError::LogAlone { place });
+    }
     let no_lock = |source| OpenError::Lock {
         place: place.clone(),
         source,

@@ -154,6 +154,33 @@ fn an_older_schema_is_brought_up_to_date() {
     sql(&database, "DROP INDEX usage_by_tenant");
 }
 
+/// A file that was deleted, and whose log was left: SQLite would put that into the next database.
+#[test]
+fn the_log_of_a_database_that_is_gone_is_put_into_no_other() {
+    let database = imported();
+    let server = super::kills::serve(&database);
+    crate::support::client::open_session(server.address, "acme");
+    server.signal("KILL");
+    drop(server);
+    let mut log = database.path().into_os_string();
+    log.push("-wal");
+    let bytes = fs::read(&log).expect("a log is left by a kill");
+    assert!(!bytes.is_empty());
+    fs::remove_file(database.path()).expect("it is there");
+    let state = database.state();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--state-create"];
+    for args in [&["import", "tenants.jsonl"][..], &serve] {
+        let (code, text) = said(&run(&[args, &["--state", &state]].concat()));
+        assert_eq!(code, Some(1), "{text}");
+        assert!(
+            text.contains("the log of a database that is gone"),
+            "{text}"
+        );
+    }
+    assert!(!database.path().exists());
+    assert_eq!(fs::read(&log).expect("a log"), bytes);
+}
+
 #[test]
 fn what_is_not_there_is_not_exported() {
     let database = Sqlite::new();
