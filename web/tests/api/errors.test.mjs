@@ -59,6 +59,8 @@ test("each error of the document has a code of its own, which its cause gives", 
   // suspends tenants.
   const elsewhere = [
     "403 Tenant is suspended",
+    "400 Host header is missing",
+    "400 Transfer-Encoding is not chunked once",
     "408 Request body too slow",
     "503 Service Unavailable",
   ];
