@@ -6,10 +6,11 @@
 //! the path that now leads elsewhere, and files of other machines. What is read is taken as
 //! a whole, or refused as a whole: then the tenants stay as they are, and the log says why.
 
-use std::{error::Error, io, path::Path, sync::Arc, thread, time::Duration};
+use std::{io, path::Path, sync::Arc, thread, time::Duration};
 
 use crate::{
     admin::Tokens,
+    causes,
     metrics::Metrics,
     server::Shutdown,
     signals::Caught,
@@ -177,10 +178,7 @@ fn read_tokens_again(tokens: &Tokens) {
             let file = tokens.path().display();
             tracing::info!(tokens = count, "{file}: admin tokens reloaded");
         }
-        Err(error) => match error.source() {
-            Some(source) => tracing::error!("{error}: {source}; {TOKENS_STAY}"),
-            None => tracing::error!("{error}; {TOKENS_STAY}"),
-        },
+        Err(error) => tracing::error!("{}; {TOKENS_STAY}", causes::all(&error)),
     }
 }
 
@@ -222,10 +220,7 @@ fn complain(file: &str, error: &ReadError) {
         tracing::error!(problems = problems.len(), "{file}: refused; {STAY}");
         return;
     }
-    match error.source() {
-        Some(source) => tracing::error!("{error}: {source}; {STAY}"),
-        None => tracing::error!("{error}; {STAY}"),
-    }
+    tracing::error!("{}; {STAY}", causes::all(error));
 }
 
 #[cfg(test)]

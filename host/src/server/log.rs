@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use opentelemetry::trace::TraceId;
 
 use super::client::Client;
-use crate::{metrics::Trouble, sandbox::Fault};
+use crate::{causes, metrics::Trouble, sandbox::Fault};
 
 /// Bytes of a method, of a path and of other texts that are logged. Lines wait in memory until
 /// they are written, and each of these may be as long as the head of a request.
@@ -126,7 +126,7 @@ impl<'a> Entry<'a> {
     /// A sandbox of that tenant failed.
     pub(super) fn failed(&self, fault: &Fault, tenant: Option<&str>) {
         self.refused(Some("sandbox_failed"));
-        let reason = chain(fault);
+        let reason = causes::all(fault);
         let trace_id = self.trace.map(tracing::field::display);
         tracing::error!(request_id = %self.id, trace_id, tenant, reason, "a sandbox failed");
     }
@@ -198,18 +198,6 @@ fn in_ascii(path: &str) -> Cow<'_, str> {
         }
     }
     ascii.into()
-}
-
-/// An error and what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += ": ";
-        text += &error.to_string();
-        source = error.source();
-    }
-    text
 }
 
 /// The beginning of a text, in ASCII, as it may be logged.

@@ -208,7 +208,7 @@ impl Connections {
             })?;
             // What went to a file that nobody finds any more is not acknowledged.
             self.health.look().map_err(detached)?;
-            self.health.wrote();
+            self.health.committed();
         }
         connection.is_released = true;
         Ok(done)

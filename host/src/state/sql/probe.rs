@@ -98,14 +98,22 @@ impl Health {
         found.map_err(io::Error::other)
     }
 
-    /// Notes that something was written just now.
-    pub(super) fn wrote(&self) {
-        *self.wrote.lock() = Some(Instant::now());
-        self.is_doubtful.store(false, Ordering::Relaxed);
+    /// Notes that a transaction was committed just now. After a write that came to nothing this
+    /// proves nothing: many a transaction finds nothing to change.
+    pub(super) fn committed(&self) {
+        if !self.is_doubtful.load(Ordering::Relaxed) {
+            *self.wrote.lock() = Some(Instant::now());
+        }
     }
 
-    /// Notes that something could not be written just now. Until a write succeeds, those before
-    /// it show nothing.
+    /// Notes that a probe, which always writes, succeeded just now.
+    fn proved(&self) {
+        self.is_doubtful.store(false, Ordering::Relaxed);
+        *self.wrote.lock() = Some(Instant::now());
+    }
+
+    /// Notes that something could not be written just now. Until a probe has written, nothing
+    /// else shows that writing works.
     pub(super) fn could_not_write(&self) {
         *self.wrote.lock() = None;
         self.is_doubtful.store(true, Ordering::Relaxed);
@@ -167,7 +175,7 @@ async fn write(database: Database) -> Result<(), StoreError> {
         Ok(((), connection))
     });
     written.await?;
-    database.health.wrote();
+    database.health.proved();
     Ok(())
 }
 
@@ -210,7 +218,7 @@ async fn grows(database: Database) -> Result<(), StoreError> {
         Ok(((), connection))
     });
     written.await?;
-    database.health.wrote();
+    database.health.proved();
     Ok(())
 }
 

@@ -51,13 +51,10 @@ impl SqlUsage {
         Ok(added.await?)
     }
 
-    /// Deletes old rows, once a minute.
+    /// Deletes old rows.
     async fn prune(self) -> Result<(), StoreError> {
         let now_ms = self.clock.wall().as_millis();
         let minute = now_ms / 60_000;
-        if std::mem::replace(&mut *self.pruned.lock(), minute) == minute {
-            return Ok(());
-        }
         let pruned = self.database.transaction(|mut connection| async move {
             for (step, kept) in KEPT {
                 let step = step.minutes();
@@ -159,7 +156,9 @@ impl UsageStore for SqlUsage {
     fn add(&self, batch: UsageBatch) -> Pending<'_, Result<(), StoreError>> {
         Box::pin(async move {
             self.database.run(self.clone().add_now(batch)).await?;
-            if let Err(error) = self.database.run(self.clone().prune()).await {
+            let minute = self.clock.wall().as_millis() / 60_000;
+            let is_due = std::mem::replace(&mut *self.pruned.lock(), minute) != minute;
+            if is_due && let Err(error) = self.database.run(self.clone().prune()).await {
                 tracing::warn!(%error, "old usage stays in the database for now");
             }
             Ok(())
